@@ -1,0 +1,1 @@
+"""pydp: encrypts, anonymizes and summarises CSV and Parquet data from one reviewed policy."""

@@ -1,0 +1,1 @@
+"""The front door: Typer commands that parse, call and render."""

@@ -1,0 +1,1 @@
+"""Cryptographic primitives over Arrow columns, and the whole-file container."""

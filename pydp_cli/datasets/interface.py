@@ -1,0 +1,50 @@
+"""What a format offers to the pipeline: chunks to read in workers, an encoder for workers, and an ordered sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+
+class Chunk(Protocol):
+    """A picklable piece of the input, in order. `group` is the row group it came from, or None."""
+
+    group: int | None
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """Decode the piece; errors name the place (line number, row group), never a value."""
+        ...
+
+
+class Source(Protocol):
+    """One input file (or stdin). `schema` is known before the first chunk is asked for."""
+
+    schema: pa.Schema
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the file's pieces in order, holding at most a few in memory."""
+        ...
+
+
+class Encoder(Protocol):
+    """Turns a treated batch into what the sink writes. Picklable and without state."""
+
+    def encode(self, batch: pa.RecordBatch) -> Any:
+        """Encode one batch."""
+        ...
+
+
+class Sink(Protocol):
+    """Receives encoded pieces in order; nothing is visible at the target until the publication is committed."""
+
+    encoder: Encoder
+
+    def write(self, piece: Any, group: int | None) -> None:
+        """Append one encoded piece that came from row group `group`."""
+        ...
+
+    def close(self) -> None:
+        """Write what remains (footer, compression trailer)."""
+        ...

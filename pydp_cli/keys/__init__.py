@@ -1,0 +1,1 @@
+"""The keyring: purposes, versions, states, protectors, backup."""

@@ -1,0 +1,1 @@
+"""Policy, schema and keys compiled into a pipeline, and the engines that run it."""

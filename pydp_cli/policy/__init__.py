@@ -1,0 +1,1 @@
+"""The policy file: typed model, loader that keeps line numbers, checks, JSON Schema."""

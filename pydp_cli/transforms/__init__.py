@@ -1,0 +1,1 @@
+"""Column transforms, one file each, and the registry that names them."""
