@@ -42,6 +42,28 @@ class InputError(PydpError):
     """An input file is missing, unreadable, malformed or of the wrong type."""
 
 
+class BadValue(InputError):
+    """Values of a column cannot be read as the type that is asked for.
+
+    `rows` are 0-based positions in the column at hand; the pipeline turns them into a place in the file.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        place: str | None = None,
+        hint: str | None = None,
+        rows: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(message, place=place, hint=hint)
+        self.rows = rows
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the rows when the error crosses from a worker."""
+        return _rebuild_with_rows, (type(self), self.message, self.place, self.hint, self.rows)
+
+
 class OutputError(PydpError):
     """An output cannot be written: it exists, is the input, or the disk is full or read-only."""
 
@@ -77,6 +99,7 @@ class PolicyError(PydpError):
         self.problems = problems
 
     def __reduce__(self) -> tuple[object, ...]:
+        """Keep every problem when the error crosses from a worker."""
         return PolicyError, (self.problems,)
 
 
@@ -105,11 +128,18 @@ class Tampered(Refused):
         self.rows = rows
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_tampered, (self.message, self.place, self.hint, self.rows)
+        """Keep the rows when the error crosses from a worker."""
+        return _rebuild_with_rows, (type(self), self.message, self.place, self.hint, self.rows)
 
 
-def _rebuild_tampered(message: str, place: str | None, hint: str | None, rows: tuple[int, ...]) -> Tampered:
-    return Tampered(message, place=place, hint=hint, rows=rows)
+def _rebuild_with_rows(
+    kind: type[BadValue | Tampered],
+    message: str,
+    place: str | None,
+    hint: str | None,
+    rows: tuple[int, ...],
+) -> PydpError:
+    return kind(message, place=place, hint=hint, rows=rows)
 
 
 class LimitReached(PydpError):
