@@ -107,6 +107,10 @@ class TransformOptions(BaseModel):
         del column
         return None
 
+    def makes_null(self) -> bool:
+        """Tell whether a value that is not null may come out null, so that a required column becomes nullable."""
+        return False
+
     def reads(self) -> tuple[str, ...]:
         """Name the other columns of the row that are read."""
         return ()

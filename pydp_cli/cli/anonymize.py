@@ -1,0 +1,107 @@
+"""`pydp anonymize`: a dataset in, the same dataset transformed as the policy says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pydp_cli.cli import options as opt
+from pydp_cli.errors import UsageError
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+EXAMPLE = """\b
+Example:
+  pydp anonymize -p fixtures/pydp.yml --dataset orders -o orders.csv
+  pydp anonymize people.csv -o out.csv --set email=hash --set phone=mask:keep_last=4 --keep id
+"""
+
+
+@app.command(epilog=EXAMPLE)
+def anonymize(
+    inputs: opt.Inputs = None,
+    *,
+    output: opt.Output = None,
+    policy: opt.PolicyFile = None,
+    dataset: opt.Dataset = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="COLUMN=TRANSFORM[:OPTION=VALUE,…] without a policy, as in zip=prefix:3."),
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", help="Columns to drop, separated by commas.")] = None,
+    keep: Annotated[list[str] | None, typer.Option("--keep", help="Columns to keep, separated by commas.")] = None,
+    other_columns: Annotated[
+        str | None, typer.Option("--other-columns", help="What happens to unnamed columns: error, keep or drop.")
+    ] = None,
+    print_policy: Annotated[
+        bool, typer.Option("--print-policy", help="Print the policy that --set, --drop and --keep stand for, and end.")
+    ] = False,
+    input_format: opt.InputFormat = None,
+    output_format: opt.OutputFormat = None,
+    in_place: opt.InPlace = False,
+    force: opt.Force = False,
+    dry_run: opt.DryRun = False,
+    reveal: opt.Reveal = False,
+    report: opt.Report = None,
+    json: opt.Json = False,
+    bad_rows: opt.BadRows = None,
+    keyring: opt.KeyringFile = None,
+    key_file: opt.KeyFile = None,
+    passphrase_file: opt.PassphraseFile = None,
+    workers: opt.Workers = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Transform a dataset, column by column, as the policy (or --set) says.
+
+    Every column must be named: one that is not stops the run. The output appears complete or not at all.
+    """
+    from pydp_cli.cli.transformation import Request, run_transformation
+    from pydp_cli.policy.settings import policy_from_settings, policy_to_yaml
+
+    adhoc = [*(settings or ()), *(drop or ()), *(keep or ())]
+    if adhoc and (policy is not None or dataset is not None):
+        raise UsageError(
+            "--set, --drop and --keep stand for a policy of their own",
+            hint="write them into the policy, or leave out -p and --dataset",
+        )
+    if adhoc:
+        loaded = policy_from_settings(
+            settings or [], drop=_names(drop), keep=_names(keep), other_columns=other_columns, paths=inputs or ["-"]
+        )
+        if print_policy:
+            typer.echo(policy_to_yaml(loaded), nl=False)
+            return
+    elif print_policy:
+        raise UsageError("--print-policy goes with --set, --drop or --keep")
+    else:
+        loaded = opt.find_and_load_policy(policy)
+        if other_columns is not None:
+            loaded = loaded.with_other_columns(dataset, other_columns)
+    run_transformation(
+        Request(
+            command="anonymize",
+            policy=loaded,
+            inputs=tuple(inputs or ()),
+            output=output,
+            dataset=dataset,
+            input_format=input_format,
+            output_format=output_format,
+            in_place=in_place,
+            force=force,
+            bad_rows=bad_rows,
+            workers=opt.workers_or_cores(workers),
+        ),
+        keyring=keyring,
+        unlock=opt.unlock_with(key_file, passphrase_file),
+        dry_run=dry_run,
+        reveal=reveal,
+        report=report,
+        json=json,
+        quiet=quiet,
+    )
+
+
+def _names(lists: list[str] | None) -> list[str]:
+    return [name for names in lists or () for name in names.split(",")]

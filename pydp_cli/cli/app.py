@@ -1,0 +1,108 @@
+"""The `pydp` command: a table of lazily imported commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from pydp_cli.errors import PydpError
+
+COMMANDS = {
+    "init": ("pydp_cli.cli.init", "Write a starter policy for files, every column to be decided."),
+    "policy": ("pydp_cli.cli.policy", "Check, explain and document a policy."),
+    "anonymize": ("pydp_cli.cli.anonymize", "Anonymize or pseudonymize files as a policy says."),
+    "keys": ("pydp_cli.cli.keys", "Make and look after the keyring."),
+}
+
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]
+"""Typer's own usage error: what a wrong option or a missing argument raises."""
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """A group that knows its commands' names and one-line helps, and imports a command when it is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the commands in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the module of a command, and give the command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        return typer.main.get_command(module.app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands from the table, without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+app = typer.Typer(cls=LazyGroup, name="pydp", rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("pydp-cli"))
+        raise typer.Exit
+
+
+@app.callback(epilog="Start with: pydp init FILE. Documentation of a command: pydp COMMAND --help.")
+def pydp(
+    *,
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_print_version),
+) -> None:
+    """Make tabular data safe to use, share and delete: encrypt, anonymize, summarise, export, erase."""
+    del version
+
+
+def main() -> None:
+    """Run the command line, and end the process with the exit code of what happened."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command, print its error if there is one, and give the exit code."""
+    from pydp_cli.cli.render import print_error, print_usage_problem
+
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(args=arguments, prog_name="pydp", standalone_mode=False)
+        sys.stdout.flush()
+    except PydpError as error:
+        print_error(error)
+        return error.exit_code
+    except UsageProblem as error:
+        print_usage_problem(error)
+        return 2
+    except BrokenPipeError:
+        _silence_stdout()
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must not print data
+        from pydp_cli.cli.crash import report_crash
+
+        report_crash(error)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter end quietly when the reader of a pipe has gone away."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

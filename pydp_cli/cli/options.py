@@ -1,0 +1,98 @@
+"""The options that several commands share, declared once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pydp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydp_cli.keys.unlock import Unlock
+    from pydp_cli.policy.model import Policy
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("-p", "--policy", help="The policy file. Default: pydp.yml here or in the nearest parent folder."),
+]
+KeyringFile = Annotated[Path | None, typer.Option("--keyring", help="The keyring, where no policy names one.")]
+KeyFile = Annotated[Path | None, typer.Option("--key-file", help="A key file that unlocks the keyring.")]
+PassphraseFile = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="A file that holds the keyring's passphrase.")
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[INPUT]...",
+        help="File, glob, directory, object-store URL or - (stdin). Default: the dataset's path in the policy.",
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", help="File, directory (for several inputs) or - (stdout)."),
+]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="Which dataset of the policy the input is.")]
+InputFormat = Annotated[
+    str | None, typer.Option("--input-format", help="csv, tsv or parquet, where the name does not tell.")
+]
+OutputFormat = Annotated[
+    str | None, typer.Option("--output-format", help="csv, tsv or parquet, where the name does not tell.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Replace the input safely, all files or none.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show a sample before and after, column by column, and write nothing.")
+]
+Reveal = Annotated[bool, typer.Option("--reveal", help="With --dry-run: show the values as they are, not masked.")]
+Report = Annotated[Path | None, typer.Option("--report", help="Write the run's report to this file as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes. Default: the cores.")]
+BadRows = Annotated[
+    Path | None,
+    typer.Option("--bad-rows", help="Set malformed CSV rows aside in this file (mode 0600) and count them."),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless something is wrong.")]
+
+
+def workers_or_cores(workers: int | None) -> int:
+    """Give the number of workers: what was asked for, else the cores that this process may use."""
+    if workers is not None:
+        return workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find_and_load_policy(path: Path | None) -> Policy:
+    """Load the policy that was named, or the nearest pydp.yml."""
+    from pydp_cli.policy.loader import find_policy, load_policy
+
+    found = path or find_policy(Path.cwd())
+    if found is None:
+        raise UsageError(
+            "no policy: there is no pydp.yml here or in a parent folder",
+            hint="name one with -p, write one with `pydp init FILE`, or use --set COLUMN=TRANSFORM",
+        )
+    return load_policy(found)
+
+
+def unlock_with(key_file: Path | None, passphrase_file: Path | None) -> Unlock:
+    """Gather the ways to unlock a keyring that the command line offers; the prompt is the last of them."""
+    from pydp_cli.keys.unlock import Unlock, passphrase_from_file
+
+    ask: Callable[[], str] | None = None
+    if passphrase_file is not None:
+        ask = lambda: passphrase_from_file(passphrase_file)  # noqa: E731
+    elif sys.stdin.isatty():
+        ask = prompt_passphrase
+    return Unlock(key_file=key_file, passphrase=ask)
+
+
+def prompt_passphrase() -> str:
+    """Ask for the keyring's passphrase on the terminal, without showing it."""
+    from getpass import getpass
+
+    return getpass("Passphrase of the keyring: ")

@@ -1,0 +1,58 @@
+"""What the terminal shows: errors, hints, tables. Answers go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO, Any
+
+from pydp_cli.errors import PolicyError, PydpError
+
+RED, YELLOW, BOLD, DIM, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+def styled(text: str, style: str, stream: IO[str]) -> str:
+    """Colour a text where the stream is a terminal and `NO_COLOR` is not set."""
+    return f"{style}{text}{PLAIN}" if stream.isatty() and not os.environ.get("NO_COLOR") else text
+
+
+def print_error(error: PydpError) -> None:
+    """Print an error and its hint; of a policy, every problem."""
+    if isinstance(error, PolicyError):
+        for problem in error.problems:
+            place = f"{problem.place}: " if problem.place else ""
+            _complain(problem.severity, place + problem.message, problem.hint)
+    else:
+        _complain("error", str(error), error.hint)
+
+
+def print_usage_problem(error: Exception) -> None:
+    """Print what Typer found wrong with the command line, in our form."""
+    message = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "pydp"
+    _complain("error", message[:1].lower() + message[1:], f"see `{command} --help`")
+
+
+def note(message: str) -> None:
+    """Tell the user something that is neither data nor an error."""
+    print(f"pydp: {message}", file=sys.stderr)
+
+
+def warn(message: str, hint: str | None = None) -> None:
+    """Warn of something that does not stop the run."""
+    _complain("warning", message, hint)
+
+
+def _complain(severity: str, message: str, hint: str | None) -> None:
+    word = styled(f"{severity}:", RED if severity == "error" else YELLOW, sys.stderr)
+    print(f"pydp: {word} {message}", file=sys.stderr)
+    if hint:
+        print(f"pydp: {styled('hint:', DIM, sys.stderr)} {hint}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print an answer as JSON, for programs."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))

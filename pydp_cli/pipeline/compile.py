@@ -1,0 +1,190 @@
+"""Policy, schema and keys compiled into a pipeline, before a row is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pydp_cli.errors import KeyringError, PolicyError, UnsupportedType, UsageError
+from pydp_cli.pipeline.model import BoundStep, ColumnPlan, KeyUse, Parse, Pipeline, RowFilter
+from pydp_cli.pipeline.physical import dense_type, stored_type
+from pydp_cli.policy.checks import check_schema
+from pydp_cli.policy.conditions import compile_condition
+from pydp_cli.policy.model import DatasetPolicy, Policy
+from pydp_cli.transforms.registry import Binding
+from pydp_cli.transforms.treatment import StepSpec
+from pydp_cli.transforms.types import is_text
+
+if TYPE_CHECKING:
+    from pydp_cli.keys.keyring import Keyring
+
+
+@dataclass
+class KeySource:
+    """Hands out column keys while a column is bound, and notes which keys of the ring they came from."""
+
+    keyring: Keyring | None
+    uses: list[KeyUse] = field(default_factory=list)
+
+    def __call__(self, purpose: str, scope: str, column: str = "", *, length: int = 64) -> bytes:
+        """Derive a column key."""
+        if self.keyring is None:
+            raise KeyringError(
+                "this treatment needs a key, and there is no keyring",
+                hint="make one with `pydp keys init`, and name it with --keyring or `keyring:` in the policy",
+            )
+        derived = self.keyring.column_key(purpose, scope, column, length=length)
+        use = KeyUse(derived.key_name, derived.key_id.hex())
+        if use not in self.uses:
+            self.uses.append(use)
+        return derived.key
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What every column of one dataset is compiled with."""
+
+    policy: Policy
+    name: str
+    dataset: DatasetPolicy
+    logical: pa.Schema
+    keyring: Keyring | None
+
+
+ColumnPlanner = Callable[[Compilation, pa.Field], ColumnPlan]
+
+
+def compile_pipeline(
+    policy: Policy,
+    *,
+    dataset: str,
+    purpose: str = "anonymize",
+    schema: pa.Schema,
+    keyring: Keyring | None = None,
+) -> Pipeline:
+    """Compile a dataset's treatment for files of the given schema.
+
+    `schema` is the stored one (for CSV: all `pa.string()`). Raises `PolicyError` with every problem that the schema
+    shows, and `KeyringError` where a treatment needs a key that is not there. Reads no row.
+    """
+    planners: dict[str, ColumnPlanner] = {"anonymize": plan_anonymize}
+    if purpose not in planners:
+        raise UsageError(f'there is no purpose "{purpose}"', hint=f"one of: {', '.join(planners)}")
+    if dataset not in policy.datasets:
+        raise UsageError(f'the policy has no dataset "{dataset}"', hint=f"one of: {', '.join(policy.datasets)}")
+    problems = [p for p in check_schema(policy, dataset, schema) if p.severity == "error"]
+    if problems:
+        raise PolicyError(problems)
+    chosen = policy.datasets[dataset]
+    compilation = Compilation(policy, dataset, chosen, logical_schema(chosen, schema), keyring)
+    plans = tuple(planners[purpose](compilation, column) for column in schema)
+    return Pipeline(
+        dataset=dataset,
+        purpose=purpose,
+        input_schema=schema,
+        output_schema=pa.schema(
+            [plan.output for plan in plans if plan.output is not None],
+            metadata=schema.metadata,
+        ),
+        plans=plans,
+        filters=_row_filters(compilation),
+    )
+
+
+def logical_schema(dataset: DatasetPolicy, schema: pa.Schema) -> pa.Schema:
+    """Give the dense types of a file's columns, with the types that the policy declares for text."""
+    return pa.schema([(column.name, declared_type(dataset, column) or dense_type(column.type)) for column in schema])
+
+
+def declared_type(dataset: DatasetPolicy, column: pa.Field) -> pa.DataType | None:
+    """Give the type that the policy declares for a text column; None where the stored type stands."""
+    treated = dataset.columns.get(column.name)
+    declared = None if treated is None else treated.type
+    if declared is None or not is_text(column.type) or is_text(declared):
+        return None
+    return declared
+
+
+def plan_anonymize(compilation: Compilation, column: pa.Field) -> ColumnPlan:
+    """Compile the `anonymize` treatment of one column."""
+    treated = compilation.dataset.columns.get(column.name)
+    if treated is None or treated.anonymize is None:
+        keep = compilation.dataset.other_columns == "keep" if treated is None else True
+        return ColumnPlan(column.name, column.type, None, (), column if keep else None)
+    if all(step.name == "keep" for step in treated.anonymize):
+        return ColumnPlan(column.name, column.type, None, (), column)
+    declared = declared_type(compilation.dataset, column)
+    keys = KeySource(compilation.keyring)
+    steps: list[BoundStep] = []
+    taken = declared or dense_type(column.type)
+    for spec in treated.anonymize:
+        bound = _bind(compilation, column, spec, taken, keys)
+        if bound is None:
+            return ColumnPlan(column.name, column.type, declared, (), None)
+        steps.extend(bound)
+        taken = steps[-1].given
+    output = column.with_type(stored_type(column.type, taken))
+    output = output.with_metadata(_marked(column, treated.anonymize, keys.uses))
+    if any(spec.options.makes_null() for spec in treated.anonymize):
+        output = output.with_nullable(True)
+    return ColumnPlan(column.name, column.type, declared, tuple(steps), output, tuple(keys.uses))
+
+
+def _bind(
+    compilation: Compilation,
+    column: pa.Field,
+    spec: StepSpec,
+    taken: pa.DataType,
+    keys: KeySource,
+) -> list[BoundStep] | None:
+    """Bind one step to a column; None where it drops the column."""
+    steps: list[BoundStep] = []
+    asked = spec.options.asks()
+    if asked is not None and is_text(taken):
+        steps.append(BoundStep("parse", Parse(asked), taken, asked))
+        taken = asked
+    spec.options.check_takes(taken, column.name)
+    given = spec.options.gives(taken)
+    if given is None:
+        return None
+    condition = None if spec.when is None else compile_condition(spec.when, compilation.logical)
+    if condition is not None and given != taken:
+        raise UnsupportedType(
+            f'a conditional "{spec.name}" must keep the type of the column, and makes {given} of {taken}',
+            place=f'column "{column.name}"',
+            hint="treat the column as text, or leave out `when`",
+        )
+    policy, name = compilation.policy, column.name
+    binding = Binding(
+        dataset=compilation.name,
+        column=name,
+        taken=taken,
+        derive_key=keys,
+        base_dir=policy.base_dir,
+        release=compilation.dataset.release or policy.release,
+        normalize=lambda domain: policy.normalization(compilation.name, name, domain),
+    )
+    steps.append(BoundStep(spec.name, spec.options.bind(binding), taken, given, condition, spec))
+    return steps
+
+
+def _marked(column: pa.Field, specs: tuple[StepSpec, ...], uses: list[KeyUse]) -> dict[bytes, bytes]:
+    """Note in the field's metadata what treated the column, and which version of which key."""
+    mark = {
+        "treatment": [spec.name for spec in specs],
+        "keys": [{"name": use.name, "id": use.key_id} for use in uses],
+    }
+    return {**(column.metadata or {}), b"pydp": json.dumps(mark, sort_keys=True).encode()}
+
+
+def _row_filters(compilation: Compilation) -> tuple[RowFilter, ...]:
+    dataset = compilation.dataset
+    return tuple(
+        RowFilter(compile_condition(text, compilation.logical), keep=keep)
+        for text, keep in ((dataset.keep_rows, True), (dataset.drop_rows, False))
+        if text is not None
+    )

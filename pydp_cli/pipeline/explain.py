@@ -1,0 +1,54 @@
+"""What a compiled pipeline does, told column by column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydp_cli.pipeline.model import ColumnPlan, Pipeline
+
+
+@dataclass(frozen=True)
+class ColumnStory:
+    """One column's treatment in words: types, steps, keys, whether it can be undone, and what it still tells."""
+
+    column: str
+    type_in: str
+    type_out: str | None
+    steps: tuple[str, ...]
+    keys: tuple[str, ...]
+    reversible: bool
+    leaks: str
+
+
+def explain(pipeline: Pipeline) -> list[ColumnStory]:
+    """Tell the story of every column, in the order of the file."""
+    return [_story(plan) for plan in pipeline.plans]
+
+
+def _story(plan: ColumnPlan) -> ColumnStory:
+    specs = [step.spec for step in plan.steps if step.spec is not None]
+    if plan.output is None:
+        leaks = "nothing"
+    elif not specs or all(spec.name == "keep" for spec in specs):
+        leaks = "everything"
+    else:
+        leaks = specs[-1].options.leak()
+    return ColumnStory(
+        column=plan.name,
+        type_in=str(plan.declared or plan.source),
+        type_out=None if plan.output is None else str(plan.output.type),
+        steps=_steps(plan),
+        keys=tuple(f"{use.name} ({use.key_id})" for use in plan.keys),
+        reversible=bool(specs) and all(spec.options.info.reversible for spec in specs),
+        leaks=leaks,
+    )
+
+
+def _steps(plan: ColumnPlan) -> tuple[str, ...]:
+    if plan.output is None:
+        return ("drop",)
+    named = tuple(
+        step.name if step.spec is None or step.spec.when is None else f"{step.name} when {step.spec.when}"
+        for step in plan.steps
+    )
+    return named or ("keep",)

@@ -1,0 +1,155 @@
+"""Run a compiled pipeline over a file on this machine: one process, or forked workers.
+
+Whatever the number of workers, batches are treated in the same pieces and written in the same order, so the result is
+the same to the byte.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+from pydp_cli.datasets.interface import Chunk, Encoder, Sink, Source
+from pydp_cli.errors import BadValue, TemporaryFailure
+from pydp_cli.pipeline.counts import Counts
+from pydp_cli.pipeline.model import Pipeline
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker does with every chunk. Picklable."""
+
+    pipeline: Pipeline
+    encoder: Encoder
+    measure: bool
+
+    def treat(self, chunk: Chunk) -> Treated:
+        """Read, treat and encode one chunk."""
+        pieces, counts, rejected = [], Counts(), []
+        for batch in chunk.read():
+            try:
+                treated = self.pipeline.apply(batch)
+            except BadValue as error:
+                error.rows = tuple(row + counts.rows_in for row in error.rows)
+                return Treated(pieces, counts, chunk.group, rejected, error)
+            counts.add_batch(self.pipeline, batch, treated, measure=self.measure)
+            pieces.append(self.encoder.encode(treated))
+        rejected.extend(getattr(chunk, "rejected", ()))
+        return Treated(pieces, counts, chunk.group, rejected)
+
+
+@dataclass
+class Treated:
+    """A treated chunk on its way to the sink; `failure` counts its rows from the start of the chunk."""
+
+    pieces: list[Any]
+    counts: Counts
+    group: int | None
+    rejected: list[tuple[int, bytes]]
+    failure: BadValue | None = None
+
+
+def run_file(
+    source: Source,
+    sink: Sink,
+    pipeline: Pipeline,
+    *,
+    name: str,
+    workers: int = 1,
+    measure: bool = False,
+    on_rejected: Callable[[list[tuple[int, bytes]]], None] | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> Counts:
+    """Stream one file through a pipeline, and count what went in and came out.
+
+    Memory is bounded by the chunks in flight (`workers + 2`). Raises `BadValue` with the data row's number in the file.
+    """
+    total = Counts()
+    for treated in _treat_all(Work(pipeline, sink.encoder, measure), source.chunks(), workers):
+        if treated.failure is not None:
+            raise _placed(treated.failure, name, total.rows_in)
+        if treated.rejected and on_rejected is not None:
+            on_rejected(treated.rejected)
+        for piece in treated.pieces:
+            sink.write(piece, treated.group)
+        total.add(treated.counts)
+        if on_rows is not None:
+            on_rows(treated.counts.rows_in)
+    sink.close()
+    return total
+
+
+def _treat_all(work: Work, chunks: Iterator[Chunk], workers: int) -> Iterator[Treated]:
+    head = list(islice(chunks, 2))
+    everything = chain(head, chunks)
+    if workers == 1 or len(head) < 2:  # a single chunk keeps a single process busy
+        yield from map(work.treat, everything)
+    else:
+        yield from _treat_in_processes(work, everything, workers)
+
+
+def _treat_in_processes(work: Work, chunks: Iterator[Chunk], workers: int) -> Iterator[Treated]:
+    method = "fork" if sys.platform == "linux" else "spawn"
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context(method),
+        initializer=_start_worker,
+        initargs=(work, os.getpid()),
+    )
+    flying: deque[Future[Treated]] = deque()
+    try:
+        for chunk in chunks:
+            flying.append(pool.submit(_treat_in_worker, chunk))
+            if len(flying) >= workers + 2:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+    except BrokenProcessPool as error:
+        raise TemporaryFailure(
+            "a worker process was killed",
+            hint="it may have run out of memory: try again with fewer --workers",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_work: Work | None = None
+
+
+def _start_worker(work: Work, parent: int) -> None:
+    """Prepare a worker: signals are the parent's to handle, and a worker whose parent died ends too."""
+    global _work  # noqa: PLW0603 - a worker process has one job
+    _work = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _treat_in_worker(chunk: Chunk) -> Treated:
+    assert _work is not None
+    return _work.treat(chunk)
+
+
+def _placed(error: BadValue, name: str, rows_before: int) -> BadValue:
+    """Say where in the file a value could not be read."""
+    places = [row + rows_before + 1 for row in error.rows]
+    where = f", row {', '.join(map(str, places))}" if places else ""
+    column = f", {error.place}" if error.place else ""
+    return BadValue(error.message, place=f"{name}{where}{column}", hint=error.hint, rows=tuple(places))

@@ -1,0 +1,218 @@
+"""A compiled pipeline: a pure, picklable function from one record batch to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pydp_cli.errors import BadValue, UnsupportedType
+from pydp_cli.pipeline.physical import densify, store
+from pydp_cli.policy.conditions import Condition
+from pydp_cli.transforms.parse import parse_text
+from pydp_cli.transforms.registry import ColumnFunction, Rows
+from pydp_cli.transforms.treatment import StepSpec
+
+
+@dataclass(frozen=True)
+class Parse:
+    """Read text as a type, where the policy declares one or a transform asks for one."""
+
+    kind: pa.DataType
+
+    def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
+        """Parse the column."""
+        del rows
+        return parse_text(column, self.kind)
+
+
+@dataclass(frozen=True)
+class BoundStep:
+    """One step of a column's treatment, bound to its keys: takes `taken`, gives `given`."""
+
+    name: str
+    function: ColumnFunction
+    taken: pa.DataType
+    given: pa.DataType
+    condition: Condition | None = None
+    spec: StepSpec | None = None
+    """The transform that the policy names; None for a parse step that the compiler put in."""
+
+    def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
+        """Treat the rows that the condition selects, and leave the others as they are."""
+        if self.condition is None:
+            return self.function(column, rows)
+        chosen = self.condition({name: rows.original(name) for name in self.condition.columns})
+        if not chosen.true_count:
+            return column
+        selected = pc.indices_nonzero(chosen)
+        try:
+            treated = self.function(column.take(selected), SelectedRows(rows, selected))
+        except BadValue as error:
+            error.rows = tuple(selected[row].as_py() for row in error.rows)
+            raise
+        return pc.replace_with_mask(column, chosen, treated)
+
+
+@dataclass(frozen=True)
+class SelectedRows:
+    """The rows that a condition selected, as seen by a step."""
+
+    rows: Rows
+    selected: pa.Array
+
+    @property
+    def num_rows(self) -> int:
+        """The number of selected rows."""
+        return len(self.selected)
+
+    def original(self, column: str) -> pa.Array:
+        """Give the selected rows of a column as it was read."""
+        return self.rows.original(column).take(self.selected)
+
+    def treated(self, column: str) -> pa.Array:
+        """Give the selected rows of a column as it will be written."""
+        return self.rows.treated(column).take(self.selected)
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """What happens to one column. `output` is None for a dropped column; no steps means that it passes untouched."""
+
+    name: str
+    source: pa.DataType
+    declared: pa.DataType | None
+    steps: tuple[BoundStep, ...]
+    output: pa.Field | None
+    keys: tuple[KeyUse, ...] = ()
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the stored values pass as they are."""
+        return not self.steps and self.declared is None
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """Which key of the keyring treats a column: its name in the ring, and its id in hexadecimal."""
+
+    name: str
+    key_id: str
+
+
+@dataclass(frozen=True)
+class RowFilter:
+    """Keep or drop the rows that a condition selects."""
+
+    condition: Condition
+    keep: bool
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The compiled treatment of one dataset's rows."""
+
+    dataset: str
+    purpose: str
+    input_schema: pa.Schema
+    output_schema: pa.Schema
+    plans: tuple[ColumnPlan, ...]
+    filters: tuple[RowFilter, ...] = ()
+    _by_name: dict[str, ColumnPlan] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {plan.name: plan for plan in self.plans})
+
+    def plan(self, column: str) -> ColumnPlan:
+        """Give the plan of a column of the input."""
+        return self._by_name[column]
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Treat one batch. Pure: the same batch gives the same result, and nothing is kept between calls.
+
+        Raises `BadValue` with `rows` counted in the batch where text is not of the type that is asked for.
+        """
+        whole = batch
+        batch, positions = self._filter(whole)
+        rows = BatchRows(self, batch)
+        kept = [plan.name for plan in self.plans if plan.output is not None]
+        try:
+            return pa.RecordBatch.from_arrays([rows.stored(name) for name in kept], schema=self.output_schema)
+        except BadValue as error:
+            if positions is not None:
+                error.rows = tuple(positions[row].as_py() for row in error.rows)
+            raise
+
+    def _filter(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array | None]:
+        positions: pa.Array | None = None
+        for row_filter in self.filters:
+            rows = BatchRows(self, batch)
+            condition = row_filter.condition
+            chosen = condition({name: rows.original(name) for name in condition.columns})
+            selected = pc.indices_nonzero(chosen if row_filter.keep else pc.invert(chosen))
+            batch = batch.take(selected)
+            positions = selected if positions is None else positions.take(selected)
+        return batch, positions
+
+
+class BatchRows:
+    """The columns of one batch, each read and treated at most once."""
+
+    def __init__(self, pipeline: Pipeline, batch: pa.RecordBatch) -> None:
+        self._pipeline = pipeline
+        self._batch = batch
+        self._originals: dict[str, pa.Array] = {}
+        self._treated: dict[str, pa.Array] = {}
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows of the batch."""
+        return int(self._batch.num_rows)
+
+    def original(self, column: str) -> pa.Array:
+        """Give a column dense, and of its declared type."""
+        if column not in self._originals:
+            plan = self._pipeline.plan(column)
+            dense = densify(self._batch.column(column))
+            if plan.declared is not None:
+                dense = _placed(plan.name, lambda: parse_text(dense, plan.declared))
+            self._originals[column] = dense
+        return self._originals[column]
+
+    def treated(self, column: str) -> pa.Array:
+        """Give a column as it will be written, dense."""
+        if column not in self._treated:
+            plan = self._pipeline.plan(column)
+            self._treated[column] = _placed(column, lambda: self._run(plan))
+        return self._treated[column]
+
+    def stored(self, column: str) -> pa.Array:
+        """Give a column in the type in which it is stored."""
+        plan = self._pipeline.plan(column)
+        assert plan.output is not None
+        if plan.untouched:
+            return self._batch.column(column)
+        return store(self.treated(column), plan.output.type)
+
+    def _run(self, plan: ColumnPlan) -> pa.Array:
+        column = self.original(plan.name)
+        for step in plan.steps:
+            column = step(column, self)
+            if column.type != step.given or len(column) != self.num_rows:
+                raise UnsupportedType(
+                    f'transform "{step.name}" gave {len(column)} values of type {column.type} '
+                    f"where {self.num_rows} of type {step.given} were promised",
+                    place=f'column "{plan.name}"',
+                    hint="this is a fault of the transform, not of the data",
+                )
+        return column
+
+
+def _placed(column: str, make: Callable[[], pa.Array]) -> pa.Array:
+    try:
+        return make()
+    except BadValue as error:
+        error.place = error.place or f'column "{column}"'
+        raise

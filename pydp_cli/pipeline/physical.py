@@ -1,0 +1,48 @@
+"""The two faces of a column: as the file stores it, and dense as transforms see it.
+
+Text has many physical types (string, large_string, string_view, dictionaries of those). Transforms see one:
+`pa.string()`.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pydp_cli.transforms.types import is_text
+
+
+def dense_type(kind: pa.DataType) -> pa.DataType:
+    """Name the type that transforms see for a stored type."""
+    if pa.types.is_dictionary(kind):
+        return dense_type(kind.value_type)
+    return pa.string() if is_text(kind) else kind
+
+
+def densify(column: pa.Array) -> pa.Array:
+    """Give a column as transforms see it; the same object where nothing has to change."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = dense_type(column.type)
+    return column if column.type == kind else pc.cast(column, kind)
+
+
+def stored_type(source: pa.DataType, given: pa.DataType) -> pa.DataType:
+    """Name the type in which a treated column is stored: the source's own physical type where the values are alike.
+
+    A treated dictionary column gets 32-bit indices, because treatment may make more distinct values.
+    """
+    if given != dense_type(source):
+        return given
+    if pa.types.is_dictionary(source):
+        return pa.dictionary(pa.int32(), source.value_type)
+    return source
+
+
+def store(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Give a dense column its stored type."""
+    if column.type == kind:
+        return column
+    if pa.types.is_dictionary(kind):
+        return pc.cast(column, kind.value_type).dictionary_encode()
+    return pc.cast(column, kind)

@@ -1,0 +1,111 @@
+"""The report of a run: what was counted, column by column and file by file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydp_cli.pipeline.counts import Counts
+from pydp_cli.pipeline.explain import explain
+from pydp_cli.pipeline.model import Pipeline
+
+PSEUDONYMOUS = (
+    "Pseudonymised, not anonymous (GDPR recital 26): with the keyring the values can be linked to people again. "
+    "Keep the keyring away from this output."
+)
+UNKEYED = (
+    "No key can undo this output. Whether it is anonymous depends on what its columns tell when they are combined: "
+    "see what each column still leaks."
+)
+
+
+@dataclass
+class FileReport:
+    """One input file: where it went, and what was counted."""
+
+    input: str
+    output: str
+    counts: Counts
+    rejected_rows: int
+    pipeline: Pipeline
+
+
+@dataclass
+class RunReport:
+    """A whole run."""
+
+    command: str
+    version: str
+    policy_digest: str
+    started: str
+    seconds: float
+    workers: int
+    files: list[FileReport] = field(default_factory=list)
+
+    @property
+    def rows_in(self) -> int:
+        """Rows read, over all files."""
+        return sum(file.counts.rows_in for file in self.files)
+
+    @property
+    def rows_out(self) -> int:
+        """Rows written, over all files."""
+        return sum(file.counts.rows_out for file in self.files)
+
+    @property
+    def rejected_rows(self) -> int:
+        """Rows set aside as malformed, over all files."""
+        return sum(file.rejected_rows for file in self.files)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether any column was treated under a key."""
+        return any(plan.keys for file in self.files for plan in file.pipeline.plans)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the report as JSON types. Holds counts and names, never values."""
+        return {
+            "report_version": 1,
+            "command": self.command,
+            "pydp_version": self.version,
+            "policy_sha256": self.policy_digest,
+            "started": self.started,
+            "seconds": round(self.seconds, 3),
+            "workers": self.workers,
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_out,
+            "rejected_rows": self.rejected_rows,
+            "statement": PSEUDONYMOUS if self.keyed else UNKEYED,
+            "files": [_file_json(file) for file in self.files],
+        }
+
+
+def _file_json(file: FileReport) -> dict[str, Any]:
+    counts = file.counts
+    columns = []
+    for story, plan in zip(explain(file.pipeline), file.pipeline.plans, strict=True):
+        name = story.column
+        column: dict[str, Any] = {
+            "column": name,
+            "type_in": story.type_in,
+            "type_out": story.type_out,
+            "steps": list(story.steps),
+            "keys": [{"name": use.name, "id": use.key_id} for use in plan.keys],
+            "reversible": story.reversible,
+            "leaks": story.leaks,
+            "nulls_in": counts.nulls_in[name],
+        }
+        if plan.output is not None:
+            column["nulls_out"] = counts.nulls_out[name]
+        if name in counts.unchanged:
+            column["values_unchanged"] = counts.unchanged[name]
+        columns.append(column)
+    return {
+        "input": file.input,
+        "output": file.output,
+        "dataset": file.pipeline.dataset,
+        "rows_in": counts.rows_in,
+        "rows_out": counts.rows_out,
+        "rejected_rows": file.rejected_rows,
+        "columns": columns,
+    }
