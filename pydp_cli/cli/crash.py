@@ -21,7 +21,9 @@ def report_crash(error: BaseException) -> None:
     cause: BaseException | None = error
     while cause is not None:
         lines.append(type(cause).__name__)
-        lines.extend(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__))
+        lines.extend(
+            f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
+        )
         cause = cause.__cause__ or cause.__context__
     handle, path = tempfile.mkstemp(prefix="pydp-crash-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as report:

@@ -1,0 +1,1 @@
+"""Differential privacy: queries, contribution bounding, mechanisms, accounting, the ledger."""
