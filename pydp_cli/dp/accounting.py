@@ -1,8 +1,8 @@
 """Privacy loss: pure epsilon and zero-concentrated differential privacy (zCDP), composed and converted.
 
 Both compose by adding. Sources: Bun, Steinke, "Concentrated Differential Privacy" (2016) for zCDP and its composition,
-and Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (2020), proposition 12, for the conversion
-to (epsilon, delta). Conversions are rounded against the risk: a converted loss is never reported too small.
+and Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (2020), proposition 12, for the
+conversion to (epsilon, delta). Conversions are rounded against the risk: a converted loss is never reported too small.
 """
 
 from __future__ import annotations
