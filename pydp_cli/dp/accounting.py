@@ -67,6 +67,8 @@ def rho_for(epsilon: float, delta: float) -> Fraction:
     if epsilon <= 0 or delta <= 0:
         return Fraction(0)
     low, high = 0.0, epsilon
+    while _epsilon_of_rho(high, delta) <= epsilon:
+        low, high = high, 2 * high
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if _epsilon_of_rho(middle, delta) <= epsilon else (low, middle)

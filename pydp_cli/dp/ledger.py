@@ -191,12 +191,13 @@ class Ledger:
 
     def history(self, dataset: str | None = None) -> list[Entry]:
         """Give all debits in the order in which they were made."""
-        rows = self._connection.execute(
+        rows: list[Any] = self._connection.execute(
             "SELECT dataset, period, state, at, actor, query, query_digest, policy_digest, rho, epsilon, delta"
             " FROM entry WHERE ? IS NULL OR dataset = ? ORDER BY id",
             (dataset, dataset),
         ).fetchall()
-        return [Entry(*told, loss=_loss(rho, epsilon, delta)) for *told, rho, epsilon, delta in rows]
+        names = ["dataset", "period", "state", "at", "actor", "query", "query_digest", "policy_digest"]
+        return [Entry(**dict(zip(names, row[:8], strict=True)), loss=_loss(*row[8:])) for row in rows]
 
     def close_budget(self, dataset: str, period: str) -> None:
         """Allow no more releases from a dataset in a period; stored ones are still given."""
