@@ -25,8 +25,8 @@ class BottomCode(TransformOptions):
     """Replace what is under a limit by the limit: `income: {bottom_code: 10000}`.
 
     Null and NaN stay. On birth dates, `birth_date: {bottom_code: {min_age: 18}}` replaces those of people under
-    18 by the latest birth date of someone of 18 at the date `at`. The type stays; an integer column takes the nearest whole
-    number within the limit. Text is read as numbers, or with `min_age` as dates.
+    18 by the latest birth date of someone of 18 at the date `at`. The type stays; an integer column takes the
+    nearest whole number within the limit. Text is read as numbers, or with `min_age` as dates.
     """
 
     min: Annotated[Decimal | None, Field(description="The least number that stays.")] = None

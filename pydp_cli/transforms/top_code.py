@@ -25,8 +25,8 @@ class TopCode(TransformOptions):
     """Replace what is over a limit by the limit: `income: {top_code: 250000}`.
 
     Null and NaN stay. On birth dates, `birth_date: {top_code: {max_age: 89}}` replaces those of people over
-    89 by the earliest birth date of someone of 89 at the date `at`. The type stays; an integer column takes the nearest whole
-    number within the limit. Text is read as numbers, or with `max_age` as dates.
+    89 by the earliest birth date of someone of 89 at the date `at`. The type stays; an integer column takes the
+    nearest whole number within the limit. Text is read as numbers, or with `max_age` as dates.
     """
 
     max: Annotated[Decimal | None, Field(description="The greatest number that stays.")] = None
