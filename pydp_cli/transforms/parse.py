@@ -31,9 +31,9 @@ def parse_text(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
 
     Integers must fit the type and decimals its scale; no blanks, no digit grouping. An empty string is a bad number.
     A date may be written as a timestamp: its date part is taken as written. A timestamp with a zone, read as a type
-    without one, is likewise taken as written (wall-clock time); text without a zone, read as a type with one, is local
-    time there. Binary is base64. Raises `BadValue` with the first rows that are wrong, `UnsupportedType` for a kind
-    that text cannot be read as.
+    without one, is likewise taken as written (wall-clock time); text without a zone, read as a type with one, is
+    local time there. Binary is base64, a duration is `PT90S`. Raises `BadValue` with the first rows that are wrong,
+    `UnsupportedType` for a kind that text cannot be read as.
     """
     if is_text(kind):
         return column if kind == column.type else column.cast(kind)
@@ -176,6 +176,40 @@ def _decode_base64(
     return joined[~dropped], sizes
 
 
+def _times(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
+    _refuse_any(pc.invert(pc.match_substring(column, ":")))  # Arrow would read 13 as an hour
+    return pc.binary_join_element_wise("1970-01-01T", column, "").cast(pa.timestamp(kind.unit)).cast(kind)
+
+
+def _durations(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
+    _refuse_any(pc.invert(pc.match_substring_regex(column, r"^PT-?[0-9]+(\.[0-9]+)?S$")))
+    places = {"s": 0, "ms": 3, "us": 6, "ns": 9}[kind.unit]
+    seconds = pc.utf8_slice_codeunits(column, 2, -1).cast(pa.decimal128(38, places))
+    units = pa.Array.from_buffers(pa.decimal128(38, 0), len(seconds), seconds.buffers(), offset=seconds.offset)
+    return units.cast(pa.int64()).view(kind)
+
+
+def _uuids(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
+    digits = pc.ascii_lower(pc.replace_substring(column, "-", ""))
+    _refuse_any(pc.invert(pc.match_substring_regex(column, r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")))
+    dense = pc.fill_null(digits, "0" * 32)
+    text = np.frombuffer(dense.buffers()[2] or b"", np.uint8)[dense.offset * 32 : (dense.offset + len(dense)) * 32]
+    nibbles = np.where(text >= ord("a"), text - ord("a") + 10, text - ord("0")).astype(np.uint8).reshape(-1, 2)
+    raw = pa.py_buffer(np.ascontiguousarray(nibbles[:, 0] << 4 | nibbles[:, 1]))
+    storage = pa.Array.from_buffers(pa.binary(16), len(dense), [None, raw])
+    if column.null_count:
+        storage = pc.if_else(pc.is_valid(column), storage, pa.scalar(None, storage.type))
+    return pa.ExtensionArray.from_storage(kind, storage)
+
+
+def _other_bytes(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
+    return _bytes(column, pa.binary()).cast(kind)
+
+
+def _is_uuid(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.uuid"
+
+
 _CONVERTERS: list[tuple[Callable[[pa.DataType], bool], Convert, str]] = [
     (pa.types.is_integer, _integers, "a whole number that fits {}"),
     (pa.types.is_floating, _floats, "a number that fits {}"),
@@ -185,4 +219,9 @@ _CONVERTERS: list[tuple[Callable[[pa.DataType], bool], Convert, str]] = [
     (pa.types.is_timestamp, _timestamps, "a timestamp like YYYY-MM-DDThh:mm:ss that fits {}"),
     (pa.types.is_binary, _bytes, "base64"),
     (pa.types.is_large_binary, _bytes, "base64"),
+    (pa.types.is_fixed_size_binary, _other_bytes, "base64 that fits {}"),
+    (pa.types.is_binary_view, _other_bytes, "base64"),
+    (pa.types.is_time, _times, "a time of day like hh:mm:ss that fits {}"),
+    (pa.types.is_duration, _durations, "a duration in seconds like PT90S that fits {}"),
+    (_is_uuid, _uuids, "a UUID"),
 ]
