@@ -119,9 +119,7 @@ def chain(
     return np.zeros((0, 2), dtype=np.uint64) if state is None else state
 
 
-def _fold(
-    blocks: Words, chosen: npt.NDArray[np.bool_], rows: Index | None, keep: Words | None, mask: Words
-) -> None:
+def _fold(blocks: Words, chosen: npt.NDArray[np.bool_], rows: Index | None, keep: Words | None, mask: Words) -> None:
     """XOR the masks of the chosen rows into their blocks, keeping only the bytes that belong to the value."""
     if chosen.all():
         places = slice(None) if rows is None else rows

@@ -115,7 +115,7 @@ def binary_array(lengths: Index, data: Bytes, valid: npt.NDArray[np.bool_] | Non
     if valid is not None:
         mask = pa.py_buffer(np.packbits(valid, bitorder="little"))
         nulls = int(len(valid) - valid.sum())
-    buffers = [mask, pa.py_buffer(offsets.astype(width)), pa.py_buffer(data)]
+    buffers = [mask, pa.py_buffer(offsets.astype(width)), pa.py_buffer(data[: offsets[-1]])]
     return pa.Array.from_buffers(kind, len(lengths), buffers, null_count=nulls)
 
 
