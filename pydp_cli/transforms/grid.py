@@ -140,7 +140,8 @@ def _on_integers(numbers: Numbers, width: int, start: int, *, nearest: bool) -> 
         return low
     odd = ((numbers % kind(2 * width)) + kind((2 * width - start) % (2 * width))) % kind(2 * width) >= kind(width)
     up = (2 * rest > kind(width)) | ((2 * rest == kind(width)) & odd)
-    high = np.where(low > kind(limits.max) - kind(width), limits.max, low + kind(width))
+    ahead = kind(width) - rest  # from the number, because its lower point may be past the range
+    high = np.where(numbers > kind(limits.max) - ahead, limits.max, numbers + ahead)
     return np.where(up, high, low)
 
 

@@ -31,7 +31,9 @@ def test_repeats_the_value_in_the_columns_type(value, kind, expected):
     assert treat(Constant(value=value, fill_nulls=True), column).to_pylist() == [expected, expected]
 
 
-@pytest.mark.parametrize(("value", "kind"), [("secret", pa.int8()), (300, pa.int8()), ("x", pa.bool_()), (1.5, pa.int64())])
+@pytest.mark.parametrize(
+    ("value", "kind"), [("secret", pa.int8()), (300, pa.int8()), ("x", pa.bool_()), (1.5, pa.int64())]
+)
 def test_a_value_that_does_not_fit_is_refused_before_a_row_is_read(value, kind):
     with pytest.raises(UnsupportedType, match='column "c"') as raised:
         Constant(value=value).check_takes(kind, "c")

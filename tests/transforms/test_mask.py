@@ -1,12 +1,12 @@
 import pyarrow as pa
 import pytest
-from tests.transforms.columns import any_texts, ascii_texts, columns, text_columns, treat, treat_all
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pydp_cli.transforms.hide import Window, hide
 from pydp_cli.transforms.mask import HIDDEN_LENGTH, Mask
+from tests.transforms.columns import any_texts, ascii_texts, columns, text_columns, treat, treat_all
 
 
 def masked(value, first, last, least):
@@ -55,9 +55,7 @@ def test_only_digits_leaves_the_rest_and_counts_digits(column, first, last):
             continue
         digits = [place for place, char in enumerate(before) if char.isnumeric() and not char.isalpha()]
         shown = digits[:first] + digits[len(digits) - last :] if len(digits) >= first + last + 2 else []
-        expected = [
-            "*" if place in set(digits) - set(shown) else char for place, char in enumerate(before)
-        ]
+        expected = ["*" if place in set(digits) - set(shown) else char for place, char in enumerate(before)]
         assert after == "".join(expected)
 
 

@@ -4,13 +4,13 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from tests.transforms.columns import columns
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pydp_cli.errors import BadValue, UnsupportedType
 from pydp_cli.transforms.canonical import canonical_text
 from pydp_cli.transforms.parse import parse_text
+from tests.transforms.columns import columns
 
 ROUND_TRIPS = [
     (st.integers(-128, 127), pa.int8()),
