@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
+from pydp_cli.crypto import cmac
 from pydp_cli.transforms import pseudonym_formats as formats
 from pydp_cli.transforms.canonical import CANONICAL, canonical_text
 from pydp_cli.transforms.fake_values import FAKE_FORMATS, Locale, fake_values
@@ -181,8 +182,6 @@ class Pseudonymize:
 
     def __call__(self, column: pa.Array, rows: Rows | None = None) -> pa.Array:
         """Pseudonymise a column."""
-        from pydp_cli.crypto import cmac
-
         del rows
         values = normalize(canonical_text(column), self.rules)
         return self.rendering(cmac.prf(self.key, values), values)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pydp_cli.crypto import cmac
 from pydp_cli.transforms.canonical import dashed
 from pydp_cli.transforms.fake_values import FakeValues
 from pydp_cli.transforms.fixed_text import Bytes, Nulls, base32, fixed_text, halves, hexadecimal, like
@@ -102,8 +103,6 @@ class Email:
         return pc.binary_join_element_wise(self.local(words, column), treated, "@")
 
     def _treat(self, domains: pa.StringArray) -> pa.StringArray:
-        from pydp_cli.crypto import cmac
-
         folded = pc.utf8_lower(domains)
         if self.mail_domain == "keep":
             treated = folded
