@@ -1,11 +1,8 @@
 """What the tests of keyed transforms share: bindings with keys of a known derivation, and rows of given columns."""
 
 import hashlib
-import sys
-import types
 from dataclasses import dataclass, field
 
-import numpy as np
 import pyarrow as pa
 
 from pydp_cli.transforms.registry import Binding
@@ -48,29 +45,3 @@ def treat(options, column, *, rows=None, name="email", **more):
 
 def texts(*values):
     return pa.array(values, pa.string())
-
-
-def _stand_in():
-    from cryptography.hazmat.primitives.ciphers.algorithms import AES
-    from cryptography.hazmat.primitives.cmac import CMAC
-
-    def prf(key, column):
-        out = np.zeros((len(column), 16), np.uint8)
-        for row, value in enumerate(column.to_pylist()):
-            if value is not None:
-                mac = CMAC(AES(key))
-                mac.update(value.encode())
-                out[row] = np.frombuffer(mac.finalize(), np.uint8)
-        return out
-
-    import pydp_cli.crypto
-
-    module = types.ModuleType("pydp_cli.crypto.cmac")
-    module.prf = prf
-    sys.modules[module.__name__] = pydp_cli.crypto.cmac = module
-
-
-try:
-    import pydp_cli.crypto.cmac  # noqa: F401
-except ImportError:
-    _stand_in()
