@@ -57,7 +57,7 @@ def anonymize(
 
     Every column must be named: one that is not stops the run. The output appears complete or not at all.
     """
-    from pydp_cli.cli.transformation import Request, run_transformation
+    from pydp_cli.cli.transformation import Request, Showing, run_transformation
     from pydp_cli.policy.settings import policy_from_settings, policy_to_yaml
 
     adhoc = [*(settings or ()), *(drop or ()), *(keep or ())]
@@ -93,13 +93,9 @@ def anonymize(
             bad_rows=bad_rows,
             workers=opt.workers_or_cores(workers),
         ),
-        keyring=keyring,
-        unlock=opt.unlock_with(key_file, passphrase_file),
-        dry_run=dry_run,
-        reveal=reveal,
-        report=report,
-        json=json,
-        quiet=quiet,
+        keyring,
+        opt.unlock_with(key_file, passphrase_file),
+        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet),
     )
 
 

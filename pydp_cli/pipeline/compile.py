@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from pydp_cli.errors import KeyringError, PolicyError, UnsupportedType, UsageError
+from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, KeyUse, Parse, Pipeline, RowFilter
 from pydp_cli.pipeline.physical import dense_type, stored_type
 from pydp_cli.policy.checks import check_schema
@@ -18,9 +18,6 @@ from pydp_cli.policy.model import DatasetPolicy, Policy
 from pydp_cli.transforms.registry import Binding
 from pydp_cli.transforms.treatment import StepSpec
 from pydp_cli.transforms.types import is_text
-
-if TYPE_CHECKING:
-    from pydp_cli.keys.keyring import Keyring
 
 
 @dataclass

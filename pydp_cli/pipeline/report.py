@@ -38,8 +38,8 @@ class RunReport:
     version: str
     policy_digest: str
     started: str
-    seconds: float
     workers: int
+    seconds: float = 0.0
     files: list[FileReport] = field(default_factory=list)
 
     @property

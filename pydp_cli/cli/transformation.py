@@ -1,0 +1,174 @@
+"""What `anonymize`, `encrypt` and `decrypt` share: run or sample the request, and show what came of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pydp_cli.cli.render import note, print_json
+from pydp_cli.datasets.publish import staged
+from pydp_cli.datasets.signals import terminate_as_exception
+from pydp_cli.errors import KeyringError, UsageError
+from pydp_cli.keys.keyring import Keyring, open_keyring
+from pydp_cli.pipeline.report import RunReport
+from pydp_cli.pipeline.transform_files import Progress, Request, Sample, sample_files, transform_files
+
+if TYPE_CHECKING:
+    from pydp_cli.keys.unlock import Unlock
+    from pydp_cli.policy.model import Policy
+
+PROGRESS_AFTER_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How the result is shown, and where its report goes."""
+
+    dry_run: bool = False
+    reveal: bool = False
+    report: Path | None = None
+    json: bool = False
+    quiet: bool = False
+
+
+def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, showing: Showing) -> None:
+    """Run a request, or with `dry_run` show a sample of it."""
+    if showing.json and request.output in {None, "-"} and not request.in_place and not showing.dry_run:
+        raise UsageError("--json would mix with the data on stdout", hint="write the data to a file with -o")
+
+    @cache
+    def unlocked() -> Keyring:
+        return open_keyring(keyring_path(request.policy, keyring), unlock, seen=seen_folder())
+
+    with terminate_as_exception():
+        if showing.dry_run:
+            _show_samples(sample_files(request, unlocked), showing)
+            return
+        request = replace(request, measure=showing.report is not None or showing.json)
+        with _progress(showing.quiet) as progress:
+            report = transform_files(request, unlocked, progress)
+    if showing.report is not None:
+        _write_report(report, showing.report)
+    if showing.json:
+        print_json(report.as_json())
+    elif not showing.quiet:
+        _summarise(report)
+
+
+def keyring_path(policy: Policy | None, named: Path | None) -> Path:
+    """Give the keyring's path: what the command line names, else the policy."""
+    if named is not None:
+        return named
+    if policy is not None and policy.keyring is not None:
+        return policy.base_dir / policy.keyring
+    raise KeyringError(
+        "this treatment needs a key, and no keyring is named",
+        hint="`pydp keys init --keyring FILE` makes one; name it with --keyring or `keyring:` in the policy",
+    )
+
+
+def seen_folder() -> Path:
+    """Give the folder in which this user's newest keyring generations are remembered."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "pydp"
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress | None]:
+    """Show a progress line on a terminal, for work over a second."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    import time
+
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,} rows"),
+        TimeElapsedColumn(),
+    )
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    tasks = {}
+    began = time.monotonic()
+
+    def advance(name: str, rows: int) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(Path(name).name)
+        bar.advance(tasks[name], rows)
+        if not bar.live.is_started and time.monotonic() - began > PROGRESS_AFTER_SECONDS:
+            bar.start()
+
+    try:
+        yield advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def _write_report(report: RunReport, path: Path) -> None:
+    import json
+
+    with staged(str(path), force=True) as stream:
+        stream.write((json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _summarise(report: RunReport) -> None:
+    rows = f"{report.rows_in:,} rows in, {report.rows_out:,} out"
+    aside = f", {report.rejected_rows:,} malformed set aside" if report.rejected_rows else ""
+    files = f"{len(report.files)} files, " if len(report.files) > 1 else ""
+    note(f"{files}{rows}{aside}, {report.seconds:.1f} s")
+
+
+def _show_samples(samples: list[Sample], showing: Showing) -> None:
+    if showing.json:
+        print_json([_sample_json(sample, reveal=showing.reveal) for sample in samples])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for sample in samples:
+        table = Table(title=sample.name, title_justify="left", show_lines=False)
+        for heading in ("column", "before", "after"):
+            table.add_column(heading, overflow="fold")
+        for entry in _sample_json(sample, reveal=showing.reveal):
+            after = "(dropped)" if entry["after"] is None else "\n".join(entry["after"])
+            table.add_row(entry["column"], "\n".join(entry["before"]), after)
+        console.print(table)
+
+
+def _sample_json(sample: Sample, *, reveal: bool) -> list[dict[str, object]]:
+    return [
+        {
+            "column": plan.name,
+            "before": _shown(sample.before.column(plan.name), reveal=reveal),
+            "after": None
+            if plan.output is None
+            else _shown(sample.after.column(plan.name), reveal=reveal or not plan.untouched),
+        }
+        for plan in sample.pipeline.plans
+    ]
+
+
+def _shown(column: pa.Array, *, reveal: bool) -> list[str]:
+    return ["(null)" if value is None else str(value) if reveal else masked(str(value)) for value in column.to_pylist()]
+
+
+def masked(text: str) -> str:
+    """Show the shape of a value: letters as x or X, digits as 9, the rest as it is."""
+    return "".join(
+        "9" if character.isdigit() else "X" if character.isupper() else "x" if character.isalpha() else character
+        for character in text
+    )

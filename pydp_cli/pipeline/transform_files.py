@@ -1,0 +1,219 @@
+"""Files in, treated files out: find the inputs, compile for each, stream, publish all or none."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from pydp_cli.datasets.formats import open_sink, open_source
+from pydp_cli.datasets.interface import Source
+from pydp_cli.datasets.locations import InputFile, Target, find_inputs, map_outputs
+from pydp_cli.datasets.publish import Publication
+from pydp_cli.errors import InputError, UsageError
+from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.compile import compile_pipeline
+from pydp_cli.pipeline.local import run_file
+from pydp_cli.pipeline.model import Pipeline
+from pydp_cli.pipeline.report import FileReport, RunReport
+from pydp_cli.policy.model import DatasetPolicy, Policy
+
+SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command asks for: which files, treated for which purpose, to where."""
+
+    command: str
+    policy: Policy
+    inputs: tuple[str, ...] = ()
+    output: str | None = None
+    dataset: str | None = None
+    input_format: str | None = None
+    output_format: str | None = None
+    in_place: bool = False
+    force: bool = False
+    bad_rows: Path | None = None
+    workers: int = 1
+    measure: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A few rows of one file before and after treatment."""
+
+    name: str
+    pipeline: Pipeline
+    before: pa.RecordBatch
+    after: pa.RecordBatch
+
+
+OpenKeyring = Callable[[], Keyring]
+Progress = Callable[[str, int], None]
+"""Told the name of the file at work and how many rows were just done."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to treat: where it comes from, where it goes, and its compiled pipeline."""
+
+    file: InputFile
+    target: Target
+    source: Source
+    pipeline: Pipeline
+
+
+def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progress | None = None) -> RunReport:
+    """Treat every input and publish all outputs together; the keyring is opened only where a treatment is keyed.
+
+    Before the first row is read, every file's schema is checked and its pipeline compiled. On any error nothing is
+    published.
+    """
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    jobs = plan_jobs(request, open_keyring)
+    report = RunReport(
+        command=request.command,
+        version=version("pydp-cli"),
+        policy_digest=request.policy.digest,
+        started=started.isoformat(timespec="seconds"),
+        workers=request.workers,
+    )
+    with Publication(force=request.force) as publication:
+        rejects = None if request.bad_rows is None else publication.stage(str(request.bad_rows)).stream
+        for job in jobs:
+            report.files.append(_run_job(job, request, publication, rejects, progress))
+        publication.commit()
+    report.seconds = time.monotonic() - clock
+    return report
+
+
+def sample_files(request: Request, open_keyring: OpenKeyring) -> list[Sample]:
+    """Compile every file's pipeline and treat a few rows of each, writing nothing."""
+    samples = []
+    for job in plan_jobs(request, open_keyring):
+        batches = (batch for chunk in job.source.chunks() for batch in chunk.read() if batch.num_rows)
+        for batch in islice(batches, 1):
+            before = batch.slice(0, SAMPLE_ROWS)
+            samples.append(Sample(job.file.relative_name, job.pipeline, before, job.pipeline.apply(before)))
+    return samples
+
+
+def plan_jobs(request: Request, open_keyring: OpenKeyring) -> list[Job]:
+    """Find the inputs, decide which dataset each is, open it, and compile its pipeline."""
+    policy = request.policy
+    found = find_files(request)
+    targets = map_outputs(
+        [file for _, file in found],
+        output=request.output,
+        output_format=request.output_format,
+        in_place=request.in_place,
+        force=request.force,
+    )
+    names = {name for name, _ in found}
+    keyring = open_keyring() if any(needs_key(policy.datasets[name], request.command) for name in names) else None
+    jobs = []
+    for (name, file), target in zip(found, targets, strict=True):
+        source = open_source(file, csv_options=policy.datasets[name].csv, set_aside=request.bad_rows is not None)
+        pipeline = compile_pipeline(
+            policy, dataset=name, purpose=request.command, schema=source.schema, keyring=keyring
+        )
+        jobs.append(Job(file, target, source, pipeline))
+    return jobs
+
+
+def find_files(request: Request) -> list[tuple[str, InputFile]]:
+    """Find the input files, each with the name of the dataset that it belongs to."""
+    policy = request.policy
+    if not request.inputs:
+        name = _only_dataset(policy, request.dataset)
+        return [(name, file) for file in find_inputs([dataset_path(policy, name)], input_format=request.input_format)]
+    files = find_inputs(request.inputs, input_format=request.input_format)
+    if request.dataset is not None or len(policy.datasets) == 1:
+        name = _only_dataset(policy, request.dataset)
+        return [(name, file) for file in files]
+    members = {name: _members(policy, name) for name in policy.datasets}
+    return [(_dataset_of(file, members), file) for file in files]
+
+
+def dataset_path(policy: Policy, name: str) -> str:
+    """Give a dataset's path as it is found from here: relative to the policy's folder."""
+    path = policy.datasets[name].path
+    if path is None:
+        raise UsageError(f'dataset "{name}" has no path', hint="name the input on the command line")
+    return path if path == "-" or "://" in path else str(policy.base_dir / path)
+
+
+def _only_dataset(policy: Policy, wanted: str | None) -> str:
+    known = ", ".join(policy.datasets)
+    if wanted is not None:
+        if wanted not in policy.datasets:
+            raise UsageError(f'the policy has no dataset "{wanted}"', hint=f"one of: {known}")
+        return wanted
+    if len(policy.datasets) != 1:
+        raise UsageError("the policy has several datasets", hint=f"choose one with --dataset: {known}")
+    return next(iter(policy.datasets))
+
+
+def _members(policy: Policy, name: str) -> set[str]:
+    """Give the real paths of a dataset's files; none where its path matches nothing."""
+    try:
+        return {os.path.realpath(file.path) for file in find_inputs([dataset_path(policy, name)])}
+    except (InputError, UsageError):
+        return set()
+
+
+def _dataset_of(file: InputFile, members: dict[str, set[str]]) -> str:
+    matching = [name for name, paths in members.items() if os.path.realpath(file.path) in paths]
+    if len(matching) == 1:
+        return matching[0]
+    found = f"it belongs to {' and '.join(matching)}" if matching else "it belongs to no dataset of the policy"
+    raise UsageError(
+        f"cannot tell which dataset this is: {found}",
+        place=file.path,
+        hint=f"choose one with --dataset: {', '.join(members)}",
+    )
+
+
+def needs_key(dataset: DatasetPolicy, purpose: str) -> bool:
+    """Tell whether a dataset's treatment for a purpose needs the keyring."""
+    if purpose != "anonymize":
+        return True
+    return any(step.options.info.keyed for column in dataset.columns.values() for step in column.anonymize or ())
+
+
+def _run_job(
+    job: Job, request: Request, publication: Publication, rejects: BinaryIO | None, progress: Progress | None
+) -> FileReport:
+    rejected = 0
+
+    def set_aside(rows: list[tuple[int, bytes]]) -> None:
+        nonlocal rejected
+        rejected += len(rows)
+        if rejects is not None:
+            rejects.writelines(record for _, record in rows)
+
+    name = job.file.relative_name
+    staged = publication.stage(job.target.path, in_place=request.in_place)
+    treated = frozenset(plan.name for plan in job.pipeline.plans if not plan.untouched)
+    form = job.target.format
+    sink = open_sink(staged.stream, form, job.pipeline.output_schema, like=job.source, treated=treated)
+    counts = run_file(
+        job.source,
+        sink,
+        job.pipeline,
+        name=name,
+        workers=request.workers,
+        measure=request.measure,
+        on_rejected=set_aside,
+        on_rows=None if progress is None else lambda rows: progress(name, rows),
+    )
+    return FileReport(job.file.path, job.target.path, counts, rejected, job.pipeline)
