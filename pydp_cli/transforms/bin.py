@@ -6,6 +6,7 @@ from decimal import Context, Decimal
 from typing import Annotated, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from pydp_cli.transforms.grid import WIDEST, Grid, places_of, shift, type_with_places
@@ -65,8 +66,18 @@ class Bin(TransformOptions):
 
     def _labelled(self, lower: pa.Array) -> pa.StringArray:
         encoded = lower.dictionary_encode()
-        labels = pa.array([self._label(number) for number in encoded.dictionary.to_pylist()], pa.string())
+        ends = encoded.dictionary
+        if pa.types.is_integer(ends.type) and self._leaves_room(ends):
+            labels = pc.binary_join_element_wise(
+                ends.cast(pa.string()), shift(ends, self.width - 1).cast(pa.string()), "-"
+            )
+        else:
+            labels = pa.array([self._label(number) for number in ends.to_pylist()], pa.string())
         return labels.take(encoded.indices)
+
+    def _leaves_room(self, ends: pa.Array) -> bool:
+        greatest = pc.max(ends).as_py()
+        return greatest is None or bool(greatest < 2**62)
 
     def _label(self, lower: float | Decimal) -> str:
         first = Decimal(str(lower))

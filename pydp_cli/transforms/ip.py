@@ -5,13 +5,18 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from pydp_cli.transforms.invalid import OnInvalid, over_distinct, settle
 from pydp_cli.transforms.registry import TransformOptions, transform
 from pydp_cli.transforms.types import TEXT
 
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN_V4 = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}$"
+_OCTETS = pa.array([str(octet) for octet in range(256)])
 _PREFIX_OF_6TO4 = 16  # 2002:… carries a whole v4 address in the next 32 bits
 
 
@@ -37,8 +42,24 @@ class Ip(TransformOptions):
         return self.on_invalid == "null"
 
     def apply(self, column: pa.StringArray) -> pa.StringArray:
-        """Treat each distinct address once."""
-        return settle(column, over_distinct(column, self._treat), self.on_invalid, "an IP address")
+        """Cut plain v4 addresses all at once, and each distinct other text in Python."""
+        plain = pc.fill_null(pc.match_substring_regex(column, _PLAIN_V4), fill_value=False)
+        if not pc.any(plain).as_py():
+            treated = over_distinct(column, self._treat)
+        else:
+            others = pc.if_else(plain, pa.scalar(None, pa.string()), column)
+            treated = pc.replace_with_mask(
+                over_distinct(others, self._treat), plain, self._cut_plain(column.filter(plain))
+            )
+        return settle(column, treated, self.on_invalid, "an IP address")
+
+    def _cut_plain(self, addresses: pa.StringArray) -> pa.StringArray:
+        parts = pc.split_pattern(addresses, ".").flatten().cast(pa.uint8()).to_numpy().reshape(-1, 4)
+        mask = np.frombuffer((0xFFFFFFFF >> (32 - self.v4) << (32 - self.v4)).to_bytes(4, "big"), np.uint8)
+        cut = _OCTETS.take(pa.array((parts & mask).reshape(-1)))
+        numbers = [cut.take(pa.array(np.arange(place, len(cut), 4))) for place in range(4)]
+        network = pc.binary_join_element_wise(*numbers, ".")
+        return pc.binary_join_element_wise(network, f"/{self.v4}", "") if self.show_bits else network
 
     def _treat(self, text: str) -> str | None:
         try:

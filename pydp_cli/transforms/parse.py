@@ -75,7 +75,7 @@ def _refuse_any(bad: pa.BooleanArray) -> None:
 
 
 def _integers(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
-    _refuse_any(pc.match_substring(column, "x", ignore_case=True))  # Arrow would read 0x1F
+    _refuse_any(pc.or_(pc.match_substring(column, "x"), pc.match_substring(column, "X")))  # Arrow would read 0x1F
     try:
         return column.cast(kind)
     except pa.ArrowInvalid:
