@@ -1,8 +1,8 @@
 """AES-CMAC (NIST SP 800-38B, RFC 4493) over a whole column.
 
-The chaining is the published one; only the order of work differs: the k-th blocks of all values are encrypted by one
-call of the AES block function. The padding and the subkey of the last block depend on nothing but its length, so a small
-table holds them.
+The chaining is the published one; only the order of work differs: the k-th blocks of all values are encrypted by
+one call of the AES block function. The padding and the subkey of the last block depend on nothing but its length, so
+a small table holds them.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ class Cmac:
         if len(short):
             out[short] = self.of(Values(values.data, values.starts[short], values.lengths[short], None))
         for row in np.flatnonzero(long):
-            out[row] = np.frombuffer(self.one(values.value(row)), dtype=np.uint64)
+            out[row] = np.frombuffer(self.one(values.value(int(row))), dtype=np.uint64)
         return out
 
 
-def chain(
+def chain(  # noqa: PLR0917 - the parts of one computation
     cipher: BlockCipher,
     values: Values,
     counts: Index,

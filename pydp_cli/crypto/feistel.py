@@ -40,7 +40,7 @@ class Lengths:
     @property
     def b(self) -> int:
         """Bytes of the right half as a number."""
-        return ((self.radix**self.v - 1).bit_length() + 7) // 8
+        return (int(self.radix**self.v - 1).bit_length() + 7) // 8
 
     @property
     def d(self) -> int:
@@ -134,7 +134,8 @@ def _residue(blocks: Numbers, d: int, modulus: int) -> Numbers:
         low = blocks.view(">u8").reshape(-1, 2)[:, 0].astype(np.uint64)
         if d > 8:
             low = (low << np.uint64(32)) | words[:, 2]
-        return low & np.uint64(modulus - 1)
+        masked: Numbers = low & np.uint64(modulus - 1)
+        return masked
     if modulus >> 32 == 0:
         rest = _modulo(blocks.view(">u8").reshape(-1, 2)[:, 0].astype(np.uint64), modulus)
         if d > 8:
@@ -149,7 +150,8 @@ def _residue(blocks: Numbers, d: int, modulus: int) -> Numbers:
 def _modulo(numbers: Numbers, modulus: int) -> Numbers:
     """Give the remainders; dividing by a constant is faster in NumPy than its remainder."""
     divisor = np.uint64(modulus)
-    return numbers - (numbers // divisor) * divisor
+    rest: Numbers = numbers - (numbers // divisor) * divisor
+    return rest
 
 
 def _add(numbers: Numbers, y: Numbers, modulus: int) -> Numbers:

@@ -51,7 +51,7 @@ def domain_too_small(column: pa.Array, alphabet: str = DIGITS) -> pa.BooleanArra
 
 
 def encrypt_numerals(key: bytes, numerals: Numerals, radix: int, tweak: bytes = b"", *, undo: bool = False) -> Numerals:
-    """Encrypt numeral strings of one length, given as `uint16[n, length]` with numerals below `radix` (at most 65536)."""
+    """Encrypt numeral strings of one length, given as `uint16[n, length]`, numerals below `radix`."""
     lengths = Lengths(radix, numerals.shape[1])
     if radix**lengths.n < LEAST_DOMAIN:
         raise InputError(f"strings of {lengths.n} numerals of radix {radix} have a domain of less than a million")
@@ -109,7 +109,7 @@ def _walk(key: bytes, values: Numbers, modulus: int, tweak: bytes, *, undo: bool
 def _over_column(key: bytes, column: pa.Array, alphabet: str, tweak: bytes, *, undo: bool) -> pa.StringArray:
     if len(set(alphabet)) != len(alphabet) or not 2 <= len(alphabet) <= 65536:
         raise InputError("an alphabet has 2 to 65536 different characters")
-    too_small = pc.indices_nonzero(pc.fill_null(domain_too_small(column, alphabet), False))  # noqa: FBT003
+    too_small = pc.indices_nonzero(pc.fill_null(domain_too_small(column, alphabet), False))
     if len(too_small):
         raise BadValue(
             f"{len(too_small)} values are too short: their domain has fewer than a million values",
@@ -144,7 +144,8 @@ def _cells(values: Values, rows: npt.NDArray[np.intp], length: int) -> npt.NDArr
     if len(rows) and (np.diff(starts) == length).all():
         first = int(starts[0])
         return values.data[first : first + length * len(rows)].reshape(len(rows), length)
-    return values.data[starts[:, None] + np.arange(length)]
+    cells: npt.NDArray[np.uint8] = values.data[starts[:, None] + np.arange(length)]
+    return cells
 
 
 def _over_unicode(key: bytes, column: pa.Array, alphabet: str, tweak: bytes, *, undo: bool) -> pa.StringArray:

@@ -81,7 +81,7 @@ def encrypt_values(siv: Siv, values: Values, associated_data: AssociatedData, pr
 
 
 def decrypt(key: bytes, column: pa.Array, associated_data: AssociatedData = ()) -> pa.BinaryArray:
-    """Decrypt a column of SIV and ciphertext. Raises `Tampered` with the rows, and releases nothing, if any cell fails."""
+    """Decrypt a column of SIV and ciphertext. If any cell fails, raises `Tampered` and releases nothing."""
     plain, failed = open_values(Siv(key), values_of(column), associated_data)
     if len(failed):
         raise Tampered(
@@ -199,7 +199,7 @@ def _s2v_with_long_values(siv: Siv, plain: Values, digest: bytes | Words, counts
     if len(short):
         out[short] = s2v(siv, _rows(plain, short), digest if isinstance(digest, bytes) else digest[short])
     for row in np.flatnonzero(long):
-        value = bytearray(plain.value(row))
+        value = bytearray(plain.value(int(row)))
         mask = digest if isinstance(digest, bytes) else digest[row].tobytes()
         value[-BLOCK:] = bytes(a ^ b for a, b in zip(value[-BLOCK:], mask, strict=True))
         out[row] = np.frombuffer(siv.mac.one(bytes(value)), dtype=np.uint64)
@@ -220,7 +220,7 @@ def _count_up(siv: Siv, values: Values, tags: Words, out: Bytes, out_starts: Ind
         short = np.flatnonzero(counts <= LONG_BLOCKS)
         _count_up(siv, _rows(values, short), tags[short], out, out_starts[short], reverse=reverse)
         for row in np.flatnonzero(counts > LONG_BLOCKS):
-            _count_up_long(siv, values.value(row), tags[row], out, int(out_starts[row]))
+            _count_up_long(siv, values.value(int(row)), tags[row], out, int(out_starts[row]))
         return
     starts = tags & CLEAR_COUNTER_BITS
     source, target = loads(values.data), loads(out)
@@ -237,7 +237,7 @@ def _counter(starts: Words, position: int) -> Words:
     """Add a small number to counters whose lowest 31 bits' top is clear: the sum stays within the last 32 bits."""
     if position == 0:
         return starts
-    counters = starts.copy()
+    counters: Words = starts.copy()
     low = counters.view(">u4").reshape(-1, 4)
     low[:, 3] += position
     return counters
