@@ -62,7 +62,7 @@ def values_of(column: pa.Array) -> Values:
     if pa.types.is_string_view(kind) or pa.types.is_fixed_size_binary(kind):
         return values_of(pc.cast(column, pa.string() if pa.types.is_string_view(kind) else pa.binary()))
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        width: type[np.int32] | type[np.int64] = np.int32
+        width: type[np.int32 | np.int64] = np.int32
     elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
         width = np.int64
     else:
