@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from pydp_cli.transforms.registry import TransformOptions, transform
 from pydp_cli.transforms.types import TEXT
-
-_BLANK = r"[\s\p{Z}]"
-_LETTER = r"([^\s\p{Z}]\p{M}*)"  # with the accents that follow it
-_REST = r"[^\s\p{Z}]*"
 
 
 @transform("name", takes=TEXT, reversible=False, leaks="the letters and words kept", main_option="keep")
@@ -41,15 +38,35 @@ class Name(TransformOptions):
         }[self.keep]
 
     def apply(self, column: pa.StringArray) -> pa.StringArray:
-        """Rearrange by patterns, over the column."""
-        names = pc.replace_substring_regex(column, r"^([^,]*),([^,]*)$", r"\2 \1")
-        names = pc.replace_substring_regex(pc.utf8_trim_whitespace(names), rf"{_BLANK}+", " ")
+        """Split the column into words, and join those letters and words that are kept."""
+        names = pc.utf8_trim_whitespace(_family_name_last(column))
+        lists = pc.utf8_split_whitespace(names)
+        counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+        ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        words = lists.flatten()
         if self.keep == "initials":
-            return pc.replace_substring_regex(names, rf"{_LETTER}{_REST}", r"\1.")
+            letters = pa.ListArray.from_arrays(pa.array(ends), _first_letters(words))
+            kept = pc.binary_join(letters, " ")
+            return pc.if_else(pc.is_valid(column), kept, pa.scalar(None, pa.string()))
+        first = words.take(pa.array(ends[:-1], mask=counts == 0))
         if self.keep == "first":
-            return pc.replace_substring_regex(names, r" .*", "")
-        first_letter = pc.replace_substring_regex(names, rf"^{_LETTER}(?s:.*)$", r"\1.")
+            return first
         if self.keep == "first_letter":
-            return first_letter
-        last = pc.replace_substring_regex(names, r"^(?s:.*) ", " ")
-        return pc.binary_join_element_wise(first_letter, pc.if_else(pc.match_substring(names, " "), last, ""), "")
+            return _first_letters(first)
+        last = words.take(pa.array(ends[1:] - 1, mask=counts == 0))
+        both = pc.binary_join_element_wise(_first_letters(first), last, " ")
+        return pc.if_else(pa.array(counts > 1), both, _first_letters(first))
+
+
+def _family_name_last(column: pa.StringArray) -> pa.StringArray:
+    if not pc.any(pc.match_substring(column, ",")).as_py():
+        return column
+    return pc.replace_substring_regex(column, r"^([^,]*),([^,]*)$", r"\2 \1")
+
+
+def _first_letters(words: pa.StringArray) -> pa.StringArray:
+    """Take the first letter of each word, with the accents that follow it, and a full stop."""
+    letters = pc.utf8_slice_codeunits(words, 0, 1)
+    if pc.any(pc.match_substring_regex(words, r"^.\p{M}")).as_py():
+        letters = pc.replace_substring_regex(words, r"^(.\p{M}*)(?s:.*)$", r"\1")
+    return pc.if_else(pc.equal(words, ""), "", pc.binary_join_element_wise(letters, ".", ""))
