@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,10 +86,10 @@ def unlock_with(key_file: Path | None, passphrase_file: Path | None) -> Unlock:
 
     ask: Callable[[], str] | None = None
     if passphrase_file is not None:
-        ask = lambda: passphrase_from_file(passphrase_file)  # noqa: E731
-    elif sys.stdin.isatty():
+        ask = partial(passphrase_from_file, passphrase_file)
+    elif key_file is None and sys.stdin.isatty():
         ask = prompt_passphrase
-    return Unlock(key_file=key_file, passphrase=ask)
+    return Unlock(key_file=key_file, passphrase=None if ask is None else cache(ask))
 
 
 def prompt_passphrase() -> str:
@@ -96,3 +97,40 @@ def prompt_passphrase() -> str:
     from getpass import getpass
 
     return getpass("Passphrase of the keyring: ")
+
+
+def prompt_new_passphrase() -> str:
+    """Ask twice for the passphrase of a new keyring."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "there is no terminal to ask for a passphrase on",
+            hint="use --key-file FILE to make a key file, or --passphrase-file FILE",
+        )
+    from getpass import getpass
+
+    first = getpass("Passphrase of the new keyring: ")
+    if not first or first != getpass("The same again: "):
+        raise UsageError("the passphrase is empty, or was not typed the same twice")
+    return first
+
+
+def keyring_path(policy: Path | None, named: Path | None) -> Path:
+    """Give the keyring's path: what the command line names, else what the policy does."""
+    from pydp_cli.errors import KeyringError
+
+    if named is not None:
+        return named
+    from pydp_cli.policy.loader import find_policy, load_policy
+
+    found = policy or find_policy(Path.cwd())
+    if found is not None:
+        loaded = load_policy(found)
+        if loaded.keyring is not None:
+            return loaded.base_dir / loaded.keyring
+    raise KeyringError("no keyring is named", hint="name one with --keyring, or with `keyring:` in the policy")
+
+
+def seen_folder() -> Path:
+    """Give the folder in which this user's newest keyring generations are remembered."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "pydp"

@@ -56,3 +56,24 @@ def print_json(value: Any) -> None:
     import json
 
     print(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print records as a plain table: a heading, then a line each; numbers to the right."""
+    if not rows:
+        return
+    names = list(rows[0])
+    cells = [names, *([_cell(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(names))]
+    numeric = [all(isinstance(row[name], (int, float)) for row in rows) for name in names]
+    for number, line in enumerate(cells):
+        padded = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        text = "  ".join(padded).rstrip()
+        print(styled(text, BOLD, sys.stdout) if number == 0 else text)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pydp_cli.cli.options import seen_folder
 from pydp_cli.cli.render import note, print_json
 from pydp_cli.datasets.publish import staged
 from pydp_cli.datasets.signals import terminate_as_exception
@@ -73,12 +73,6 @@ def keyring_path(policy: Policy | None, named: Path | None) -> Path:
         "this treatment needs a key, and no keyring is named",
         hint="`pydp keys init --keyring FILE` makes one; name it with --keyring or `keyring:` in the policy",
     )
-
-
-def seen_folder() -> Path:
-    """Give the folder in which this user's newest keyring generations are remembered."""
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "pydp"
 
 
 @contextmanager
