@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -23,6 +24,7 @@ from pydantic import (
 from pydp_cli.datasets.csv_dialect import CsvOptions
 from pydp_cli.errors import UsageError
 from pydp_cli.policy.column_types import ColumnType
+from pydp_cli.policy.condition_syntax import ConditionError, parse_condition
 from pydp_cli.policy.document import Document
 from pydp_cli.policy.encryption import EncryptSpec, encryption_from
 from pydp_cli.policy.part import Names, PolicyModel
@@ -40,8 +42,32 @@ OtherColumns = Literal["error", "drop", "keep"]
 def _treatment(raw: Any) -> tuple[StepSpec, ...]:
     findings: list[Finding] = []
     steps = read_treatment(raw, findings)
+    for index, step in enumerate(raw if isinstance(raw, (list, tuple)) else [raw]):
+        when = step.get(WHEN) if isinstance(step, dict) else None
+        if isinstance(when, str) and when.strip():
+            findings += [
+                finding.under((index, WHEN) if isinstance(raw, (list, tuple)) else (WHEN,))
+                for finding in condition_findings(when)
+            ]
     raise_in_validator(findings)
     return steps
+
+
+def condition_findings(text: str) -> list[Finding]:
+    """Tell what keeps a condition from being read."""
+    try:
+        parse_condition(text)
+    except ConditionError as error:
+        return [Finding((), error.message, error.hint)]
+    return []
+
+
+def _condition(text: str) -> str:
+    raise_in_validator(condition_findings(text))
+    return text
+
+
+ConditionText = Annotated[str, Field(min_length=1), AfterValidator(_condition)]
 
 
 def treatment_to_yaml(steps: tuple[StepSpec, ...]) -> Any:
@@ -154,8 +180,8 @@ class DatasetPolicy(PolicyModel):
         Field(default_factory=dict, description="The columns that refer to another dataset: dataset.column."),
     ]
     columns: Annotated[dict[str, ColumnPolicy], Field(default_factory=dict, description="What is done to each column.")]
-    keep_rows: Annotated[str | None, Field(min_length=1, description="A condition: other rows are left out.")] = None
-    drop_rows: Annotated[str | None, Field(min_length=1, description="A condition: such rows are left out.")] = None
+    keep_rows: Annotated[ConditionText | None, Field(description="A condition: other rows are left out.")] = None
+    drop_rows: Annotated[ConditionText | None, Field(description="A condition: such rows are left out.")] = None
     release: Annotated[
         str | None, Field(min_length=1, description="Pseudonyms of different releases cannot be linked.")
     ] = None
