@@ -80,15 +80,14 @@ def _added_to_integers(column: pa.Array, noise: npt.NDArray[np.float64]) -> pa.A
     dense = pc.fill_null(column, pa.scalar(0, column.type)).to_numpy(zero_copy_only=False)
     limits = np.iinfo(dense.dtype)
     change = np.rint(noise).astype(np.int64)
-    size = np.abs(change).astype(np.uint64)
+    size = np.abs(change)
     if dense.dtype == np.uint64:
-        up, down = np.minimum(size, limits.max - dense), np.minimum(size, dense)
+        up, down = np.minimum(size.astype(np.uint64), limits.max - dense), np.minimum(size.astype(np.uint64), dense)
         treated = np.where(change >= 0, dense + up, dense - down)
     else:
-        wide = dense.astype(np.int64)
-        room = np.iinfo(np.int64).max - np.abs(change)
+        wide, ends = dense.astype(np.int64), np.iinfo(np.int64)
         treated = np.where(
-            change >= 0, np.minimum(wide, room) + np.abs(change), np.maximum(wide, -room) - np.abs(change)
+            change >= 0, np.minimum(wide, ends.max - size) + size, np.maximum(wide, ends.min + size) - size
         )
     held = pa.array(np.clip(treated, limits.min, limits.max).astype(dense.dtype), column.type)
     return pc.if_else(pc.is_valid(column), held, pa.scalar(None, column.type)) if column.null_count else held

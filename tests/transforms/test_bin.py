@@ -118,6 +118,12 @@ def test_examples(options, kind, value, expected):
     assert treat_all(Bin(**options), value, None, kind=kind) == [expected, None]
 
 
+def test_the_float_just_below_an_end_is_in_the_bin_below():
+    below = [math.nextafter(end, 0) for end in (0.3, 0.9)]
+
+    assert treat_all(Bin(width="0.1"), *below, kind=pa.float64()) == [0.2, 0.8]
+
+
 def test_a_sum_of_tenths_is_not_in_the_bin_below():
     assert treat_all(Bin(width="0.1"), 0.3, 0.7, 0.1 + 0.2, kind=pa.float64()) == [0.3, 0.7, 0.3]
 

@@ -63,6 +63,7 @@ def test_examples_people_will_read():
     assert treat_all(Mask(keep_last=4), "030 1234567", None, "") == ["*******4567", None, ""]
     assert treat_all(Mask(keep_last=4, only="digits"), "+49 30 1234567") == ["+** ** ***4567"]
     assert treat_all(Mask(only="letters"), "O'Neill é 7") == ["*'***** * 7"]
+    assert treat_all(Mask(only="letters"), "e\u0301 7") == ["** 7"]
     assert treat_all(Mask(only="letters_and_digits", keep_first=2), "B-AB 1234") == ["B-A* ****"]
 
 

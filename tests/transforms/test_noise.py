@@ -58,6 +58,19 @@ def test_keeps_type_length_and_nulls(kind, scale, data):
             assert before is None or abs(after - before) <= scale + 1
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()], ids=str)
+@pytest.mark.parametrize("end", ["least", "greatest"])
+def test_sums_past_the_type_stay_at_its_end(kind, end):
+    signed = kind == pa.int64()
+    greatest, least = (2**63 - 1, -(2**63)) if signed else (2**64 - 1, 0)
+    value = greatest if end == "greatest" else least
+
+    result = Noise(scale=1e15).apply(pa.array([value] * 100, kind)).to_pylist()
+
+    assert value in result
+    assert all(abs(after - value) < 10**17 for after in result)
+
+
 @pytest.mark.parametrize("kind", DECIMALS, ids=str)
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e15])
 def test_decimals_keep_their_places_and_precision(kind, scale):

@@ -73,9 +73,10 @@ def test_the_policys_folder_is_searched_only_when_asked(folder):
 
 
 def test_the_policys_folder_shadows_nothing_that_is_installed(folder):
-    (folder / "string.py").write_text("def capwords(column): return column", encoding="utf-8")
+    sys.modules.pop("colorsys", None)
+    (folder / "colorsys.py").write_text("def rgb_to_hsv(column): return column", encoding="utf-8")
 
-    found = load_function("string:capwords", folder)
+    found = load_function("colorsys:rgb_to_hsv", folder)
 
     assert str(folder) not in found.__code__.co_filename
     assert str(folder) not in sys.path

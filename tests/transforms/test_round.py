@@ -62,6 +62,9 @@ def test_floats_go_to_the_nearest_as_python_rounds(column, digits):
     [
         ({"digits": -1}, pa.int64(), 15, 20),
         ({"digits": -1}, pa.int8(), 127, 127),
+        ({"to": 10}, pa.int64(), 2**63 - 2, 2**63 - 1),
+        ({"to": 10}, pa.uint64(), 2**64 - 1, 2**64 - 1),
+        ({"to": 10}, pa.int64(), -(2**63), -(2**63)),
         ({"to": 5}, pa.int64(), 7, 5),
         ({"to": "2.5"}, pa.int64(), 6, 5.0),
         ({"digits": 1}, pa.float64(), 0.25, 0.2),
