@@ -1,0 +1,67 @@
+# Every target sets up what it needs in .venv, from a bare Python (3.10 or newer) with its venv module.
+
+PYTHON ?= python3
+CONSTRAINTS := constraints.txt
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+SETUP := pyproject.toml $(CONSTRAINTS)
+
+.PHONY: help demo test lint bench docs fuzz constraints clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: .venv/.run  ## anonymize the fixtures and show what changed
+	@$(BIN)/python fixtures/demo.py
+
+test: .venv/.dev  ## run every test, and measure which lines they reach
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+lint: .venv/.dev  ## check style, types, who imports whom, and that the reference pages are up to date
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+bench: .venv/.bench  ## measure pydp beside other tools and the physical limit
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: .venv/.dev  ## build the documentation in site/
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+fuzz: .venv/.dev  ## run the property tests with many more examples
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=nightly $(ARGS)
+
+constraints: .venv/.run  ## pin the newest versions that pyproject.toml allows
+	rm -rf build/pins && $(PYTHON) -m venv build/pins
+	build/pins/bin/python -m pip install --quiet --upgrade pip "setuptools>=77"
+	build/pins/bin/python -m pip install --quiet --no-build-isolation --editable . --group dev --group bench
+	{ sed '/^[^#]/d' $(CONSTRAINTS); \
+	  build/pins/bin/python -m pip list --format=freeze --exclude-editable | tr 'A-Z_' 'a-z-' | LC_ALL=C sort; \
+	} > build/$(CONSTRAINTS) && mv build/$(CONSTRAINTS) $(CONSTRAINTS)
+
+clean:  ## remove everything that the targets made
+	rm -rf .venv build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache benchmarks/data *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps: what is installed in .venv. Each is made again when a requirement or a pinned version changes.
+
+.venv/.pip: $(CONSTRAINTS)
+	$(PYTHON) -m venv .venv
+	$(PIP) pip setuptools
+	@touch $@
+
+.venv/.run: .venv/.pip $(SETUP)
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.run
+	$(PIP) --group dev
+	@touch $@
+
+.venv/.bench: .venv/.run
+	$(PIP) --group bench
+	@touch $@
