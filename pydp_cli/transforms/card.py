@@ -63,7 +63,9 @@ def _has_luhn_digit(digits: pa.StringArray) -> npt.NDArray[np.bool_]:
     """Sum the digits of each value from its end, every second one doubled (ISO/IEC 7812-1, annex B)."""
     dense = pc.fill_null(digits, "")
     ends = np.frombuffer(dense.buffers()[1], np.int32)[dense.offset : dense.offset + len(dense) + 1]
-    data = np.frombuffer(dense.buffers()[2] or b"0", np.uint8)
+    data = np.frombuffer(dense.buffers()[2] or b"", np.uint8)
+    if not len(data):
+        return np.full(len(dense), fill_value=True)  # only empty strings: their digits sum up to nothing
     lengths = np.diff(ends)
     total = np.zeros(len(lengths), np.int64)
     for step in range(LONGEST):

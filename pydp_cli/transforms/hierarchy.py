@@ -15,11 +15,6 @@ class Hierarchy:
 
     levels: tuple[tuple[str, ...], ...]
 
-    @property
-    def values(self) -> tuple[str, ...]:
-        """The values that the file lists."""
-        return self.levels[0]
-
 
 def read_hierarchy(path: Path, delimiter: str = ";") -> Hierarchy:
     """Read a hierarchy in UTF-8, without a header, as ARX writes it.

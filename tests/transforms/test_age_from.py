@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pydp_cli.transforms.age_from import AgeFrom, Ages
+from pydp_cli.transforms.ages import first_birth_date, last_birth_date
 from pydp_cli.transforms.registry import Binding
 from tests.transforms.columns import columns, derive_key, treat, treat_all
 
@@ -32,6 +33,11 @@ def test_a_moment_counts_by_the_day_of_its_zone():
 
     assert treat_all(AgeFrom(at="2009-12-31"), moment, kind=pa.timestamp("us", "Europe/Berlin")) == [9]
     assert treat_all(AgeFrom(at="2009-12-31"), moment, kind=pa.timestamp("us", "UTC")) == [10]
+
+
+def test_ages_older_than_the_calendar_have_no_birth_dates():
+    assert last_birth_date(date(100, 5, 5), 120) == date.min
+    assert first_birth_date(date(100, 5, 5), 120) == date.min
 
 
 def test_without_a_date_the_day_of_the_run_counts():

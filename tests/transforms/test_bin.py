@@ -111,6 +111,11 @@ def test_order_is_kept(numbers, width):
         ({"width": "0.1", "output": "range"}, pa.float64(), float("nan"), "nan"),
         ({"width": "0.1"}, pa.float64(), -0.0, 0.0),
         ({"width": "0.005", "output": "range"}, pa.decimal128(10, 2), Decimal("1.23"), "1.230-1.235"),
+        ({"width": 5, "output": "range"}, pa.decimal64(10, 2), Decimal("1.23"), "0-4"),
+        ({"width": 5, "output": "midpoint"}, pa.decimal256(50, 2), Decimal("1.23"), Decimal("2.50")),
+        ({"width": 1000, "output": "midpoint"}, pa.int8(), 3, 127),
+        ({"width": 1000, "output": "midpoint"}, pa.int8(), -3, 127),
+        ({"width": 10, "output": "range"}, pa.int64(), 2**63 - 1, "9223372036854775800-9223372036854775809"),
         ({"width": "0.25", "output": "midpoint"}, pa.decimal64(10, 2), Decimal("1.23"), Decimal("1.125")),
     ],
 )
@@ -126,6 +131,10 @@ def test_the_float_just_below_an_end_is_in_the_bin_below():
 
 def test_a_sum_of_tenths_is_not_in_the_bin_below():
     assert treat_all(Bin(width="0.1"), 0.3, 0.7, 0.1 + 0.2, kind=pa.float64()) == [0.3, 0.7, 0.3]
+
+
+def test_text_is_read_as_numbers():
+    assert Bin(width=1).asks() == pa.float64()
 
 
 @pytest.mark.parametrize("width", [0, -1, "nan", 1e16])

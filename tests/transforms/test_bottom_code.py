@@ -43,7 +43,8 @@ def test_examples_people_will_read():
 def test_a_limit_that_no_number_reaches_is_refused():
     with pytest.raises(UnsupportedType):
         BottomCode(min=1000).check_takes(pa.int8(), "c")
-    with pytest.raises(ValidationError):
-        BottomCode()
+    for options in ({}, {"min": 1, "at": "2024-01-01"}):
+        with pytest.raises(ValidationError):
+            BottomCode(**options)
     assert BottomCode(min_age=3).asks() == pa.date32()
     assert BottomCode(min=3).asks() == pa.float64()

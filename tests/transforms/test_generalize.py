@@ -61,7 +61,7 @@ def test_unknown_values_follow_the_policy_and_are_not_quoted(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a;b\nc\n", "1 levels where the first line has 2"),
+        (b"a;b\n\nc\n", "1 levels where the first line has 2"),
         (b"a;b\na;b\n", "listed twice"),
         (b"", "empty"),
         (b"\xff;b\n", "not UTF-8"),

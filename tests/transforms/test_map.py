@@ -52,6 +52,7 @@ def test_examples(options, kind, values, expected):
 def test_a_file_is_read_once_when_the_policy_is_compiled(tmp_path):
     (tmp_path / "plans.csv").write_text('from,to\ngold,paid\n"a,b",c\n\n', encoding="utf-8")
     options = Map.model_validate({"from": "plans.csv", "default": "error"})
+    options.check_takes(pa.string(), "plan")
 
     function = options.bind(Binding("d", "plan", pa.string(), derive_key, tmp_path))
     (tmp_path / "plans.csv").unlink()

@@ -24,6 +24,7 @@ from tests.transforms.columns import text_columns, treat, treat_all
         ({"keep_last": 2, "char": "x"}, "+1 212 555 0123", "+1xxxxxxxx23"),
         ({}, "030 1234567", "[redacted]"),
         ({}, "", "[redacted]"),
+        ({}, "+1 212", "[redacted]"),
         ({}, "call Bob", "[redacted]"),
         ({"on_invalid": "null"}, "call Bob", None),
         ({}, None, None),

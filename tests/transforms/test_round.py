@@ -79,6 +79,10 @@ def test_examples(options, kind, value, expected):
     assert treat_all(Round(**options), value, None, kind=kind) == [expected, None]
 
 
+def test_text_is_read_as_numbers():
+    assert Round(digits=1).asks() == pa.float64()
+
+
 @pytest.mark.parametrize("options", [{}, {"digits": 1, "to": 5}, {"to": 0}, {"digits": 16}])
 def test_needs_one_of_digits_and_to(options):
     with pytest.raises(ValidationError):
