@@ -42,6 +42,8 @@ class BlockCipher:
 
     def encrypt(self, blocks: Words) -> Words:
         """Encrypt blocks given as words `[n, 2]`."""
+        if not len(blocks):
+            return blocks
         out = np.empty((len(blocks) + 1, 2), dtype=np.uint64)  # one block more, as OpenSSL's interface asks for
         self._encryptor.update_into(np.ascontiguousarray(blocks).data.cast("B"), out.data.cast("B"))
         return out[:-1]
