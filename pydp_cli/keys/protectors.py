@@ -1,142 +1,191 @@
-"""Protectors: the ways to wrap a keyring's root key, each readable by another person or machine.
+"""Protectors: the ways to unlock a keyring, each for another person or machine.
 
-A protector is a JSON object in the keyring with a `type`, what unwrapping needs, and the wrapped root key. Other
-packages offer more types as entry points of the group `pydp.key_protectors`.
+A protector gives a 32-byte slot key. The slot key wraps the ring's random root key, so that people and machines come
+and go without touching data. Each type is a class with `make` and `open` (see `Protector`) in a module of its own;
+other packages offer more as entry points of the group `pydp.key_protectors`, whose name is the type.
 """
 
 from __future__ import annotations
 
+import hmac
 from base64 import b64decode, b64encode
-from collections.abc import Callable
-from functools import cache
-from importlib.metadata import entry_points
-from secrets import token_bytes
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, cast, runtime_checkable
 
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding, aes_key_wrap_with_padding
 
 from pydp_cli.crypto.derive import derive_key
-from pydp_cli.errors import KeyringError, WrongKey
-from pydp_cli.keys.unlock import Unlock, read_key_file
+from pydp_cli.errors import KeyringError, UsageError, WrongKey
+from pydp_cli.keys.key_file import KeyFileProtector
+from pydp_cli.keys.passphrase import PassphraseProtector
+from pydp_cli.keys.ring_document import Slot, is_name
+from pydp_cli.keys.secret import Secret
+from pydp_cli.keys.unlock import Unlock
 
-Slot = dict[str, Any]
+__all__ = ["KeyFileProtector", "PassphraseProtector", "Protector", "Slot", "protect", "protectors", "unwrap_root"]
 
-ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES = 64 * 1024, 3, 4
-MOST_MEMORY_KIB, MOST_PASSES, MOST_LANES = 1024 * 1024, 10, 16
+Options = Mapping[str, str]
+OWN_FIELDS = frozenset({"type", "id", "label", "commit", "wrapped"})
 
 
 class Protector(Protocol):
     """One type of protector."""
 
-    def unwrap(self, slot: Slot, unlock: Unlock) -> bytes | None:
-        """Give the root key; None where `unlock` brings nothing for this type. Raises `WrongKey` if it does not fit."""
+    def make(self, options: Options, unlock: Unlock) -> tuple[Slot, bytes]:
+        """Give what a new slot of this type keeps (JSON, not secret), and its 32-byte slot key."""
+        ...
+
+    def open(self, slot: Slot, unlock: Unlock) -> bytes | None:
+        """Give the slot key; None where `unlock` brings nothing for this type.
+
+        Nothing in the slot is authenticated yet. Raises `WrongKey` where what was brought does not fit.
+        """
         ...
 
 
-class KeyFileProtector:
-    """A file of 32 random bytes."""
+@runtime_checkable
+class Remaking(Protocol):
+    """A type whose slots can be made anew with nothing but the slot, such as a recipient's public key."""
 
-    def wrap(self, root: bytes, key: bytes) -> Slot:
-        """Make the slot for a key file's key."""
-        return {"type": "key-file", "wrapped": _wrap(derive_key(key, "key-file protector", length=32), root)}
-
-    def unwrap(self, slot: Slot, unlock: Unlock) -> bytes | None:
-        """Give the root key, if a key file is at hand."""
-        if unlock.key_file is None:
-            return None
-        key = read_key_file(unlock.key_file)
-        return _unwrap(derive_key(key, "key-file protector", length=32), slot, "the key file")
+    def remake(self, slot: Slot) -> tuple[Slot, bytes]:
+        """Give what `make` gave, for the same person or machine, under a new slot key."""
+        ...
 
 
-class PassphraseProtector:
-    """A passphrase, stretched by Argon2id (RFC 9106, second recommended choice: 64 MiB, 3 passes, 4 lanes)."""
-
-    def wrap(self, root: bytes, passphrase: str) -> Slot:
-        """Make the slot for a passphrase."""
-        slot: Slot = {
-            "type": "argon2id",
-            "salt": b64encode(token_bytes(16)).decode(),
-            "memory_kib": ARGON2_MEMORY_KIB,
-            "passes": ARGON2_PASSES,
-            "lanes": ARGON2_LANES,
-        }
-        slot["wrapped"] = _wrap(self._stretch(slot, passphrase), root)
-        return slot
-
-    def unwrap(self, slot: Slot, unlock: Unlock) -> bytes | None:
-        """Give the root key, if a passphrase is at hand."""
-        if unlock.passphrase is None:
-            return None
-        return _unwrap(self._stretch(slot, unlock.passphrase()), slot, "the passphrase")
-
-    def _stretch(self, slot: Slot, passphrase: str) -> bytes:
-        memory = _work_of(slot, "memory_kib", MOST_MEMORY_KIB)
-        passes = _work_of(slot, "passes", MOST_PASSES)
-        lanes = _work_of(slot, "lanes", MOST_LANES)
-        salt = _bytes_of(slot, "salt")
-        stretch = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory)
-        return stretch.derive(passphrase.encode())
-
-
-def _wrap(key: bytes, root: bytes) -> str:
-    return b64encode(aes_key_wrap_with_padding(key, root)).decode()
-
-
-def _unwrap(key: bytes, slot: Slot, what: str) -> bytes:
-    try:
-        return aes_key_unwrap_with_padding(key, _bytes_of(slot, "wrapped"))
-    except (InvalidUnwrap, ValueError) as error:
-        raise WrongKey(f"{what} does not unlock this keyring") from error
-
-
-def _work_of(slot: Slot, name: str, most: int) -> int:
-    """Give a cost that the keyring asks for; a hostile one could exhaust the machine."""
-    value = slot.get(name)
-    if not isinstance(value, int) or not 1 <= value <= most:
-        raise KeyringError(f'the keyring asks for more work than is allowed ("{name}" is at most {most})')
-    return value
-
-
-def _bytes_of(slot: Slot, name: str) -> bytes:
-    try:
-        return b64decode(slot[name], validate=True)
-    except (KeyError, TypeError, ValueError) as error:
-        raise KeyringError(f'the keyring is malformed: a protector\'s "{name}" is missing or not base64') from error
-
-
-BUILT_IN: dict[str, Callable[[], Protector]] = {"key-file": KeyFileProtector, "argon2id": PassphraseProtector}
+BUILT_IN = {
+    "key-file": "pydp_cli.keys.key_file:KeyFileProtector",
+    "passphrase": "pydp_cli.keys.passphrase:PassphraseProtector",
+}
 
 
 @cache
-def protectors() -> dict[str, Protector]:
-    """Give all types of protectors: ours, and those that installed packages offer."""
-    found = {name: make() for name, make in BUILT_IN.items()}
+def protectors() -> Mapping[str, Callable[[], Protector]]:
+    """Give how to make each type of protector: ours, and those that installed packages offer. Loaded on use."""
+    found = {name: _built_in(target) for name, target in BUILT_IN.items()}
     for entry in entry_points(group="pydp.key_protectors"):
-        found.setdefault(entry.name, entry.load()())
+        found.setdefault(entry.name, partial(_offered, entry))
     return found
 
 
-def unwrap_root(slots: list[Slot], unlock: Unlock) -> bytes:
-    """Give the root key by the first protector that opens; raises `WrongKey` where none of them does."""
-    refusals: list[WrongKey] = []
-    tried = False
+def _offered(entry: EntryPoint) -> Protector:
+    return cast("Protector", entry.load()())
+
+
+def _built_in(target: str) -> Callable[[], Protector]:
+    module, name = target.split(":")
+    return lambda: cast("Protector", getattr(import_module(module), name)())
+
+
+def protect(kind: str, unlock: Unlock, options: Options | None = None, *, label: str = "") -> Callable[[bytes], Slot]:
+    """Give what makes a slot of a type for a root key: the argument of `create_keyring` and `add_protector`."""
+    maker = protectors().get(kind)
+    if maker is None:
+        raise UsageError(f'there is no protector "{kind}"', hint=f"one of: {', '.join(sorted(protectors()))}")
+    fields, slot_key = maker().make(options or {}, unlock)
+    if label:
+        if not is_name(label):
+            raise UsageError("a protector's label is a short line of printable characters")
+        fields = {**fields, "label": label}
+    return lambda root: sealed_slot({"type": kind, **fields}, slot_key, root)
+
+
+def sealed_slot(fields: Slot, slot_key: bytes, root: bytes) -> Slot:
+    """Give a slot that opens with its slot key. The commitment keeps a slot from opening under two keys."""
+    commit = _commitment(slot_key)
+    wrapped = b64encode(aes_key_wrap_with_padding(_wrapping(slot_key), root)).decode()
+    return {**fields, "id": commit[:4].hex(), "commit": b64encode(commit).decode(), "wrapped": wrapped}
+
+
+def opened_slot(slot: Slot, slot_key: bytes) -> Secret:
+    """Give the root key that a slot holds; raises `WrongKey` where the slot key is not the slot's."""
+    try:
+        commit = b64decode(slot["commit"], validate=True)
+        wrapped = b64decode(slot["wrapped"], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise KeyringError("the keyring is malformed: a protector") from error
+    if not hmac.compare_digest(commit, _commitment(slot_key)):
+        raise WrongKey(f"this is not what unlocks the keyring (protector: {_named(slot)})")
+    try:
+        root = Secret(aes_key_unwrap_with_padding(_wrapping(slot_key), wrapped))
+    except (InvalidUnwrap, ValueError) as error:
+        raise WrongKey(f"the root key in a protector was altered (protector: {_named(slot)})") from error
+    if len(root) != 32:
+        raise KeyringError("the keyring is malformed: a protector")
+    return root
+
+
+def slot_key_of(slot: Slot, unlock: Unlock) -> bytes | None:
+    """Give a slot's key; None where nothing for it was brought, or where no such type is installed."""
+    maker = protectors().get(str(slot.get("type")))
+    return None if maker is None else maker().open(slot, unlock)
+
+
+def renewed_slot(slot: Slot, root: bytes, unlock: Unlock) -> Slot | None:
+    """Give a slot as it is for a new root key; None where that needs something that was not brought."""
+    fields = {name: value for name, value in slot.items() if name not in OWN_FIELDS or name in {"type", "label"}}
+    try:
+        slot_key = slot_key_of(slot, unlock)
+        if slot_key is not None:
+            opened_slot(slot, slot_key)
+            return sealed_slot(fields, slot_key, root)
+    except WrongKey:
+        return None
+    maker = protectors().get(slot["type"])
+    protector = None if maker is None else maker()
+    if not isinstance(protector, Remaking):
+        return None
+    remade, slot_key = protector.remake(slot)
+    return sealed_slot({**fields, **remade}, slot_key, root)
+
+
+def unwrap_root(slots: tuple[Slot, ...], unlock: Unlock) -> tuple[Secret, Slot]:
+    """Give the root key by the first protector that opens, and that protector.
+
+    Raises `WrongKey` where none of those tried fits, `KeyringError` where nothing was brought to try.
+    """
+    refusal: WrongKey | None = None
+    if unlock.passphrase is not None:
+        unlock = replace(unlock, passphrase=cache(unlock.passphrase))
     for slot in slots:
-        protector = protectors().get(str(slot.get("type")))
-        if protector is None:
-            continue
-        try:
-            root = protector.unwrap(slot, unlock)
-        except WrongKey as refusal:
-            refusals.append(refusal)
-            continue
-        tried = tried or root is not None
-        if root is not None:
-            return root
-    if refusals:
-        raise refusals[-1]
-    types = ", ".join(sorted({str(slot.get("type")) for slot in slots}))
+        tried = _tried(slot, unlock)
+        if isinstance(tried, Secret):
+            return tried, slot
+        refusal = tried or refusal
+    if refusal is not None:
+        raise refusal
+    kinds = ", ".join(sorted({_printable(slot.get("type")) for slot in slots}))
     raise KeyringError(
-        f"the keyring is locked, and nothing that unlocks it was given (protectors: {types})",
+        f"the keyring is locked, and nothing that unlocks it was given (protectors: {kinds})",
         hint="use --key-file or --passphrase-file, or run on a terminal to be asked",
     )
+
+
+def _tried(slot: Slot, unlock: Unlock) -> Secret | WrongKey | None:
+    """Give the root key, or why this protector does not open, or None where nothing was brought for it."""
+    try:
+        slot_key = slot_key_of(slot, unlock)
+        return None if slot_key is None else opened_slot(slot, slot_key)
+    except WrongKey as refusal:
+        return refusal
+
+
+def _commitment(slot_key: bytes) -> bytes:
+    return derive_key(slot_key, "protector commitment", length=32)
+
+
+def _wrapping(slot_key: bytes) -> bytes:
+    return derive_key(slot_key, "protector wrap", length=32)
+
+
+def _named(slot: Slot) -> str:
+    label = slot.get("label")
+    return _printable(slot.get("type")) + (f', "{_printable(label)}"' if label else "")
+
+
+def _printable(value: object) -> str:
+    text = str(value)
+    return text[:200] if text.isprintable() else "?"

@@ -1,59 +1,25 @@
-"""The keyring's file: canonical JSON under a MAC, written so that a crash leaves the old or the new one."""
+"""The keyring's file: canonical JSON, read strictly, and written so that a crash leaves the old ring or the new one."""
 
 from __future__ import annotations
 
 import fcntl
-import hmac
+import glob
 import json
 import os
-import stat
-from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
-from pydp_cli.crypto.derive import derive_key
 from pydp_cli.errors import KeyringError, Locked, OutputError, Refused
-from pydp_cli.keys.unlock import read_private_file
+from pydp_cli.keys.unlock import read_private_file, sync_folder
 
 FORMAT, VERSION = "pydp-keyring", 1
 MOST_BYTES = 1 << 20
+RESTORE = "restore it from a backup, or from the generation before it (NAME~)"
 
 Document = dict[str, Any]
-
-
-def read_document(path: Path) -> Document:
-    """Read a keyring's JSON without unlocking it. Nothing in it is authenticated before `check_mac`."""
-    try:
-        document = json.loads(read_private_file(path, "keyring", most=MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise KeyringError("the keyring is not valid JSON", place=str(path), hint="restore it from a backup") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise KeyringError("this is not a pydp keyring", place=str(path))
-    if document.get("version") != VERSION:
-        raise KeyringError("the keyring is of a newer format", place=str(path), hint="use a newer pydp")
-    return document
-
-
-def check_mac(document: Document, root: bytes, path: Path) -> None:
-    """Refuse a keyring that was altered: its MAC covers protectors, states, tombstones and the generation."""
-    try:
-        given = b64decode(document["mac"], validate=True)
-    except (KeyError, TypeError, ValueError):
-        given = b""
-    if not hmac.compare_digest(given, _mac(document, root)):
-        raise Refused("the keyring was altered: its MAC is wrong", place=str(path), hint="restore it from a backup")
-
-
-def sealed(document: Document, root: bytes) -> Document:
-    """Give the document with its MAC."""
-    return {**document, "mac": b64encode(_mac(document, root)).decode()}
-
-
-def _mac(document: Document, root: bytes) -> bytes:
-    body = {name: value for name, value in document.items() if name != "mac"}
-    return hmac.digest(derive_key(root, "keyring mac", length=32), canonical(body), "sha256")
 
 
 def canonical(document: Document) -> bytes:
@@ -61,62 +27,127 @@ def canonical(document: Document) -> bytes:
     return (json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1) + "\n").encode()
 
 
+def read_document(path: Path) -> Document:
+    """Read a keyring's JSON without unlocking it. Nothing in it is authenticated before its MAC is checked."""
+    return parse_document(read_private_file(path, "keyring", most=MOST_BYTES, regular=True), path)
+
+
+def parse_document(raw: bytes, path: Path) -> Document:
+    """Give the document that `raw` holds; refuses any but the canonical form, so that every byte counts."""
+    try:
+        document = json.loads(raw)
+        same = isinstance(document, dict) and canonical(document) == raw
+    except (ValueError, RecursionError) as error:
+        raise KeyringError("the keyring is not valid JSON", place=str(path), hint=RESTORE) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise KeyringError("this is not a pydp keyring", place=str(path))
+    if document.get("version") != VERSION:
+        raise KeyringError("the keyring is of an unknown format version", place=str(path), hint="use a newer pydp")
+    if not same:
+        raise Refused("the keyring was altered: it is not as pydp writes it", place=str(path), hint=RESTORE)
+    return document
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other writers of this keyring out; raises `Locked` if one is at work."""
-    handle = os.open(path.parent / f".{path.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    """Keep other writers of this keyring out; raises `Locked` if one is at work.
+
+    The lock is on the keyring itself. Since a writer renames a new file over it, a lock counts only if the file that
+    is locked is still the one that has the name.
+    """
+    while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Locked("another process is changing the keyring", place=str(path), hint="try again") from error
-        yield
-    finally:
-        os.close(handle)
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise KeyringError(f"the keyring cannot be read ({error.strerror})", place=str(path)) from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Locked("another process is changing the keyring", place=str(path), hint="try again") from error
+            if not _is_still(handle, path):
+                continue
+            _remove_strays(path)
+            yield
+            return
+        finally:
+            os.close(handle)
 
 
-def write_document(path: Path, document: Document, *, new: bool) -> None:
-    """Put a keyring in place: temp file, fsync, rename, fsync of the folder. The one before stays as `NAME~`."""
-    path = path.resolve()
-    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _is_still(handle: int, path: Path) -> bool:
     try:
-        handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def create_file(path: Path, data: bytes, verify: Callable[[bytes], object]) -> None:
+    """Put a new keyring in place, never over another file. `verify` is given what was read back from the disk."""
+    try:
+        temp = _written(path, data, verify)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(canonical(document))
-                file.flush()
-                os.fsync(file.fileno())
-            if new:
-                os.link(temp, path)
-                temp.unlink()
-            else:
-                _keep_previous(path)
-                temp.replace(path)
-        except BaseException:
+            _link_new(temp, path)
+        finally:
             temp.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise OutputError("the keyring exists already", place=str(path), hint="choose another name") from error
     except OSError as error:
         raise OutputError(f"the keyring cannot be written ({error.strerror})", place=str(path)) from error
 
 
-def _keep_previous(path: Path) -> None:
+def replace_file(path: Path, data: bytes, verify: Callable[[bytes], object], *, keep_previous: bool = True) -> None:
+    """Put a new generation in place; the one before stays as `NAME~`. The caller holds the lock.
+
+    Without `keep_previous` no `NAME~` stays either: the one before holds what the new generation is there to remove.
+    """
     previous = path.with_name(f"{path.name}~")
-    spare = path.with_name(f".{path.name}.{os.getpid()}~")
-    os.link(path, spare)
-    spare.replace(previous)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        temp = _written(path, data, verify)
+        try:
+            if keep_previous:
+                before = _written(path, path.read_bytes(), lambda _: None)
+                before.replace(previous)
+            else:
+                previous.unlink(missing_ok=True)
+            temp.replace(path)
+        finally:
+            temp.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(f"the keyring cannot be written ({error.strerror})", place=str(path)) from error
 
 
-def is_private(path: Path) -> bool:
-    """Tell whether nobody but the owner may read a file."""
-    return not stat.S_IMODE(path.stat().st_mode) & 0o077
+def _written(path: Path, data: bytes, verify: Callable[[bytes], object]) -> Path:
+    """Write a durable temp file beside a keyring, 0600, and read it back."""
+    temp = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
+    handle = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "r+b") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            verify(file.read())
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    return temp
+
+
+def _link_new(temp: Path, path: Path) -> None:
+    """Give a file its name if nothing has it; file systems without links get the second-best check."""
+    try:
+        os.link(temp, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists() or path.is_symlink():
+            raise FileExistsError(path) from None
+        temp.replace(path)
+
+
+def _remove_strays(path: Path) -> None:
+    """Remove the temp files of writers that were killed; nobody else is writing, because we hold the lock."""
+    for stray in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        stray.unlink(missing_ok=True)
