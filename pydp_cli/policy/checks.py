@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from itertools import combinations, islice
-from pathlib import Path
+from itertools import combinations
 from typing import Any
 
-from pydp_cli.errors import Problem
+from pydp_cli.datasets.locations import find_inputs
+from pydp_cli.errors import Problem, PydpError
 from pydp_cli.policy.model import Policy, keyed_steps
 from pydp_cli.policy.schema_checks import check_schema, undecided
 from pydp_cli.transforms.findings import did_you_mean
@@ -22,7 +21,6 @@ __all__ = ["check_policy", "check_schema"]
 
 ACCEPTED, TOLERATED = 1e-6, 1e-2
 """The probability of a collision that nothing is said of, and the one above which the policy is wrong."""
-MOST_FILES = 100_000
 
 
 def check_policy(policy: Policy) -> list[Problem]:
@@ -128,7 +126,10 @@ def _domains(policy: Policy) -> Iterator[Problem]:
 
 
 def _same_options(domain: str, first: Use, other: Use) -> Iterator[Problem]:
-    sides = [{k: v for k, v in plain(use.step.options.model_dump()).items() if k != "domain"} for use in (first, other)]
+    sides = [
+        {key: value for key, value in plain(use.step.options.model_dump()).items() if key not in ("domain", "per")}
+        for use in (first, other)
+    ]
     differing = [key for key in sides[0] if sides[0][key] != sides[1].get(key)]
     if differing:
         named = any(getattr(use.step.options, "domain", None) for use in (first, other))
@@ -164,7 +165,7 @@ def _joined_by(policy: Policy, dataset: str, column: str) -> str | None:
     treated = None if chosen is None else chosen.columns.get(column)
     if chosen is None or treated is None or treated.anonymize is None:
         return None
-    keyed = list(keyed_steps(column, treated))
+    keyed = [(domain, step) for domain, step in keyed_steps(column, treated) if not hasattr(step.options, "per")]
     if keyed:
         domain, step = keyed[-1]
         release = getattr(step.options, "release", None) or chosen.release or policy.release
@@ -224,9 +225,9 @@ def _overlaps(policy: Policy) -> Iterator[Problem]:
     files = {name: _files(policy, name) for name in policy.datasets}
     for first, second in combinations(policy.datasets, 2):
         shared = sorted(files[first] & files[second])
-        patterns = [(a, b) for a in policy.datasets[first].paths for b in policy.datasets[second].paths]
-        if shared or any(_match_alike(a, b) for a, b in patterns):
-            example = f": {os.path.relpath(shared[0], policy.base_dir.absolute())}" if shared else ""
+        patterns = policy.datasets[first].path, policy.datasets[second].path
+        if shared or (patterns[0] and patterns[1] and _match_alike(patterns[0], patterns[1])):
+            example = f": {os.path.relpath(shared[0], os.path.realpath(policy.base_dir))}" if shared else ""
             place = policy.place_of("datasets", second, "path")
             yield Problem(f'datasets "{first}" and "{second}" have files in common{example}', place=place)
 
@@ -238,14 +239,11 @@ def _match_alike(first: str, second: str) -> bool:
 
 def _files(policy: Policy, name: str) -> set[str]:
     """List a dataset's local files, as far as they exist now."""
-    found: set[str] = set()
-    for path in policy.datasets[name].paths:
-        if "://" in path or path == "-":
-            continue
-        for match in glob.iglob(str(policy.base_dir.absolute() / path), recursive=True):  # noqa: PTH207 - may be absolute
-            place = Path(os.path.normpath(match))
-            inside = place.rglob("*") if place.is_dir() else (place,)
-            found.update(str(file) for file in islice(inside, MOST_FILES) if not file.is_dir())
-            if len(found) > MOST_FILES:
-                return found
-    return found
+    path = policy.datasets[name].path
+    if path is None or path == "-" or "://" in path:
+        return set()
+    try:
+        found = find_inputs([str(policy.base_dir.absolute() / path)])
+    except PydpError:  # nothing there yet, or nothing that a run could read
+        return set()
+    return {os.path.realpath(file.path) for file in found}

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pydp_cli.errors import BadValue
-from pydp_cli.policy import condition_tests as tests
+from pydp_cli.policy import condition_kernels as kernels
 from pydp_cli.policy.column_types import dense_type, type_name
 from pydp_cli.policy.condition_syntax import (
     Call,
@@ -44,9 +44,9 @@ class Condition:
 
     text: str
     columns: frozenset[str]
-    test: tests.Test
+    test: kernels.Test
 
-    def __call__(self, columns: tests.Columns) -> pa.BooleanArray:
+    def __call__(self, columns: kernels.Columns) -> pa.BooleanArray:
         """Tell which rows are selected; all columns have the same length."""
         return pc.fill_null(self.test(columns), fill_value=False)
 
@@ -81,7 +81,7 @@ def columns_of(expression: Expression) -> frozenset[str]:
 class Operand:
     """A column or a function of one, with the type that it has."""
 
-    test: tests.Test
+    test: kernels.Test
     kind: pa.DataType
     name: str
     position: int
@@ -93,15 +93,15 @@ class _Compiler:
     def __init__(self, schema: pa.Schema) -> None:
         self._kinds = {column.name: dense_type(column.type) for column in schema}
 
-    def condition(self, expression: Expression) -> tests.Test:
+    def condition(self, expression: Expression) -> kernels.Test:
         """Compile what must be true or false."""
         if isinstance(expression, Junction):
             parts = tuple(self.condition(part) for part in expression.parts)
-            return tests.Join(expression.word == "and", parts)
+            return kernels.Join(expression.word == "and", parts)
         if isinstance(expression, Negation):
-            return tests.Invert(self.condition(expression.operand))
+            return kernels.Invert(self.condition(expression.operand))
         if isinstance(expression, NullTest):
-            return tests.Is(self._operand(expression.operand).test)
+            return kernels.Is(self._operand(expression.operand).test)
         if isinstance(expression, Membership):
             return self._membership(expression)
         if isinstance(expression, Comparison):
@@ -120,7 +120,7 @@ class _Compiler:
             if kind is None:
                 hint = did_you_mean(expression.name, self._kinds) or "put text in quotes"
                 raise ConditionError(f'there is no column "{expression.name}"', expression.position, hint)
-            return Operand(tests.Read(expression.name), kind, f'column "{expression.name}"', expression.position)
+            return Operand(kernels.Read(expression.name), kind, f'column "{expression.name}"', expression.position)
         if isinstance(expression, Call):
             return self._call(expression)
         if isinstance(expression, Literal):
@@ -146,21 +146,21 @@ class _Compiler:
             if not isinstance(argument, Literal) or argument.kind != "text":
                 raise ConditionError(f"{call.name}() takes a text in quotes", argument.position)
             options = ((function.option, str(argument.value)),)
-        test = tests.Function(function.kernel, operand.test, options)
+        test = kernels.Function(function.kernel, operand.test, options)
         if call.name == "matches":
             _check_pattern(test, call)
         return Operand(test, function.gives, f"{call.name}()", call.position)
 
-    def _membership(self, member: Membership) -> tests.Test:
+    def _membership(self, member: Membership) -> kernels.Test:
         operand = self._operand(member.operand)
         if is_text(operand.kind) and all(value.kind == "text" for value in member.values):
-            return tests.Member(operand.test, tuple(value.value for value in member.values), pa.string())
-        return tests.Join(False, tuple(_compare_literal("==", operand, value) for value in member.values))
+            return kernels.Member(operand.test, tuple(value.value for value in member.values), pa.string())
+        return kernels.Join(False, tuple(_compare_literal("==", operand, value) for value in member.values))
 
-    def _comparison(self, comparison: Comparison) -> tests.Test:
+    def _comparison(self, comparison: Comparison) -> kernels.Test:
         operator, left, right = comparison.operator, comparison.left, comparison.right
         if isinstance(left, Literal):
-            operator, left, right = tests.MIRRORED[operator], right, left
+            operator, left, right = kernels.MIRRORED[operator], right, left
         if isinstance(left, Literal):
             raise ConditionError("two values are compared, and no column", comparison.position)
         operand = self._operand(left)
@@ -189,7 +189,7 @@ FUNCTIONS = {
 """What may be called on text; `matches` is RE2, which takes linear time."""
 
 
-def _check_pattern(test: tests.Function, call: Call) -> None:
+def _check_pattern(test: kernels.Function, call: Call) -> None:
     try:
         getattr(pc, test.kernel)(pa.array(["x"]), **dict(test.options))  # an empty column compiles nothing
     except pa.ArrowInvalid:
@@ -202,7 +202,7 @@ def _kind_name(kind: pa.DataType) -> str:
     return "text" if is_text(kind) else type_name(kind)
 
 
-def _compare_literal(operator: str, operand: Operand, literal: Literal) -> tests.Test:
+def _compare_literal(operator: str, operand: Operand, literal: Literal) -> kernels.Test:
     if literal.kind == "null":
         word = "is not null" if operator == "!=" else "is null"
         raise ConditionError("nothing is equal to null", literal.position, f"write `{word}`")
@@ -220,43 +220,43 @@ def _compare_literal(operator: str, operand: Operand, literal: Literal) -> tests
     raise ConditionError(message, literal.position, hint)
 
 
-def _with_text(operator: str, operand: Operand, literal: Literal) -> tests.Test:
-    return tests.CompareValue(operator, operand.test, literal.value, pa.string())
+def _with_text(operator: str, operand: Operand, literal: Literal) -> kernels.Test:
+    return kernels.CompareValue(operator, operand.test, literal.value, pa.string())
 
 
-def _with_truth(operator: str, operand: Operand, literal: Literal) -> tests.Test:
+def _with_truth(operator: str, operand: Operand, literal: Literal) -> kernels.Test:
     if operator not in ("==", "!="):
         raise ConditionError("true and false have no order", literal.position)
-    return tests.CompareValue(operator, operand.test, literal.value, pa.bool_())
+    return kernels.CompareValue(operator, operand.test, literal.value, pa.bool_())
 
 
-def _with_number(operator: str, operand: Operand, literal: Literal) -> tests.Test:
+def _with_number(operator: str, operand: Operand, literal: Literal) -> kernels.Test:
     assert isinstance(literal.value, Decimal)
     if pa.types.is_floating(operand.kind):
-        test = tests.Cast(operand.test, pa.float64())
-        return tests.CompareValue(operator, test, float(literal.value), pa.float64())
+        test = kernels.Cast(operand.test, pa.float64())
+        return kernels.CompareValue(operator, test, float(literal.value), pa.float64())
     kind = _wide_decimal(operand.kind)
-    exact = operand.test if kind == operand.kind else tests.Cast(operand.test, kind)
-    return tests.compare_exactly(operator, exact, kind, Fraction(literal.value))
+    exact = operand.test if kind == operand.kind else kernels.Cast(operand.test, kind)
+    return kernels.compare_exactly(operator, exact, kind, Fraction(literal.value))
 
 
-def _with_moment(operator: str, operand: Operand, literal: Literal) -> tests.Test:
+def _with_moment(operator: str, operand: Operand, literal: Literal) -> kernels.Test:
     text, kind = str(literal.value), operand.kind
     try:
         if pa.types.is_date(kind):
             days = parse_text(pa.array([text if _DATE.fullmatch(text) else ""]), pa.date32()).cast(pa.int32())
-            test = tests.Cast(tests.Cast(operand.test, pa.date32()), pa.int32())
-            return tests.compare_exactly(operator, test, pa.int32(), Fraction(days[0].as_py()))
+            test = kernels.Cast(kernels.Cast(operand.test, pa.date32()), pa.int32())
+            return kernels.compare_exactly(operator, test, pa.int32(), Fraction(days[0].as_py()))
         moment = parse_text(pa.array([text]), pa.timestamp("us", kind.tz)).cast(pa.int64())[0].as_py()
     except BadValue:
         wanted = "a date like 2026-01-31" if pa.types.is_date(kind) else "a time like 2026-01-31T12:00:00"
         raise ConditionError(f"{operand.name} is compared with what is not {wanted}", literal.position) from None
     units = Fraction(moment, 10**6) * _PER_SECOND[kind.unit]
-    return tests.compare_exactly(operator, tests.Cast(operand.test, pa.int64()), pa.int64(), units)
+    return kernels.compare_exactly(operator, kernels.Cast(operand.test, pa.int64()), pa.int64(), units)
 
 
 _LITERALS: list[
-    tuple[Callable[[pa.DataType], bool], tuple[str, ...], Callable[[str, Operand, Literal], tests.Test]]
+    tuple[Callable[[pa.DataType], bool], tuple[str, ...], Callable[[str, Operand, Literal], kernels.Test]]
 ] = [
     (is_text, ("text",), _with_text),
     (pa.types.is_boolean, ("boolean",), _with_truth),
@@ -265,7 +265,7 @@ _LITERALS: list[
 ]
 
 
-def _compare_operands(operator: str, left: Operand, right: Operand, position: int) -> tests.Test:
+def _compare_operands(operator: str, left: Operand, right: Operand, position: int) -> kernels.Test:
     if pa.types.is_boolean(left.kind) and pa.types.is_boolean(right.kind) and operator not in ("==", "!="):
         raise ConditionError("true and false have no order", position)
     shared = _shared_type(left.kind, right.kind)
@@ -273,9 +273,10 @@ def _compare_operands(operator: str, left: Operand, right: Operand, position: in
         message = f"{left.name} is {_kind_name(left.kind)}, and {right.name} is {_kind_name(right.kind)}"
         raise ConditionError(message, position, "declare the same type for both")
     sides = [
-        side.test if side.kind == shared or is_text(shared) else tests.Cast(side.test, shared) for side in (left, right)
+        side.test if side.kind == shared or is_text(shared) else kernels.Cast(side.test, shared)
+        for side in (left, right)
     ]
-    return tests.Compare(operator, *sides)
+    return kernels.Compare(operator, *sides)
 
 
 def _shared_type(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:  # noqa: PLR0911 - a table in prose

@@ -165,9 +165,9 @@ class DatasetPolicy(PolicyModel):
     """One dataset: its files, and what is done to each column."""
 
     path: Annotated[
-        Annotated[str, Field(min_length=1)] | tuple[Annotated[str, Field(min_length=1)], ...],
-        Field(description="File, glob, directory (hive partitions) or object-store URL; or a list of them."),
-    ]
+        str | None,
+        Field(min_length=1, description="File, glob, directory (hive partitions) or object-store URL."),
+    ] = None
     csv: Annotated[CsvOptions, Field(description="How its CSV files are written; what is left out is detected.")] = (
         CsvOptions()
     )
@@ -212,11 +212,6 @@ class DatasetPolicy(PolicyModel):
         )
         return links
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The paths as a tuple."""
-        return (self.path,) if isinstance(self.path, str) else self.path
-
     def link_of(self, column: str) -> tuple[str, str] | None:
         """Give the dataset and column that a column refers to."""
         target = self.links.get(column)
@@ -250,6 +245,7 @@ class Policy(PolicyModel):
     rotation: Rotation | None = None
     _base_dir: Path = PrivateAttr(default_factory=Path)
     _document: Document | None = PrivateAttr(default=None)
+    _sources: list[tuple[str, str, str, str]] | None = PrivateAttr(default=None)
 
     @property
     def base_dir(self) -> Path:
@@ -317,34 +313,29 @@ class Policy(PolicyModel):
         """Give the rules by which a column's values are made comparable in a pseudonym domain.
 
         They are those of the column's identity where the domain is the column's own; else those of the identity of the
-        domain's name; else those of the identity of another column in the domain.
+        domain's name; else those of the identity of another column in the domain. Of a date that is shifted per
+        person, the column of the person counts.
         """
-        own = self.identity_of(dataset, column)
-        if own in self.identities and domain in self._domains_of(dataset, column):
-            return self.identities[own].normalize
-        if domain in self.identities:
-            return self.identities[domain].normalize
-        for other_dataset, other_column, name in self._domain_columns():
-            identity = self.identity_of(other_dataset, other_column) if name == domain else None
-            if identity in self.identities:
-                return self.identities[identity].normalize
-        return ()
+        if self._sources is None:
+            self._sources = list(self._domain_columns())
+        sources = [(source[1:3], source[3]) for source in self._sources if source[0] == domain]
+        candidates = [self.identity_of(dataset, source) for at, source in sources if at == (dataset, column)]
+        candidates.append(domain)
+        candidates += [self.identity_of(at[0], source) for at, source in sources]
+        found = next((identity for identity in candidates if identity in self.identities), None)
+        return () if found is None else self.identities[found].normalize
 
-    def _domains_of(self, dataset: str, column: str) -> set[str]:
-        chosen = self.datasets.get(dataset)
-        treated = None if chosen is None else chosen.columns.get(column)
-        return set() if treated is None else {domain for domain, _ in keyed_steps(column, treated)}
-
-    def _domain_columns(self) -> Iterator[tuple[str, str, str]]:
-        for name, chosen in self.datasets.items():
-            for column, treated in chosen.columns.items():
-                for domain, _ in keyed_steps(column, treated):
-                    yield name, column, domain
+    def _domain_columns(self) -> Iterator[tuple[str, str, str, str]]:
+        """Give each use of a domain: domain, dataset, treated column, and the column whose values it is made of."""
+        for name, dataset in self.datasets.items():
+            for column, treated in dataset.columns.items():
+                for domain, step in keyed_steps(column, treated):
+                    yield domain, name, column, getattr(step.options, "per", column)
 
 
 def keyed_steps(column: str, treated: ColumnPolicy) -> Iterator[tuple[str, StepSpec]]:
-    """Give the steps that put a column into a domain (pseudonyms, tokens, hashes), with the domain."""
+    """Give the steps that put a column into a domain (pseudonyms, tokens, hashes, shifts), with the domain."""
     for step in treated.anonymize or ():
-        label = step.options.key_label(column)
-        if label is not None and hasattr(step.options, "domain"):
-            yield label.partition("/")[2], step
+        purpose, _, domain = (step.options.key_label(column) or "").partition("/")
+        if purpose == step.name:
+            yield domain, step

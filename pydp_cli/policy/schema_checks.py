@@ -80,8 +80,11 @@ class _SchemaCheck:
         if treated.decide:
             yield undecided(column, place)
         elif purpose == "anonymize" and treated.anonymize is None:
-            hint = "add `anonymize: keep` if it is to stay as it is"
-            yield Problem(f'column "{column}" has no `anonymize`', place=place, hint=hint)
+            yield Problem(
+                f'column "{column}" has no `anonymize`',
+                place=place,
+                hint="add `anonymize: keep` if it is to stay as it is",
+            )
         yield from self._type(column, treated)
         if treated.anonymize is not None:
             yield from self._steps(column, treated.anonymize)

@@ -55,8 +55,9 @@ def policy_from_settings(
         raise UsageError(
             "--other-columns is one of: error, drop, keep", hint=did_you_mean(rest, ("error", "drop", "keep"))
         )
-    path = paths[0] if len(paths) == 1 else list(paths)
-    dataset = {"path": path, "other_columns": rest, "columns": columns}
+    dataset = {"other_columns": rest, "columns": columns}
+    if len(paths) == 1:
+        dataset = {"path": paths[0], **dataset}
     data = {"version": 1, "datasets": {DATASET: dataset}}
     try:
         return Policy.model_validate(data).located(Path(), None)
