@@ -8,12 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pydp_cli.datasets.interface import Encoder, Source
+from pydp_cli.datasets.memory import give_back_memory
 from pydp_cli.datasets.pandas_metadata import with_consistent_pandas_metadata
 from pydp_cli.datasets.parquet_layout import writer_options
 from pydp_cli.datasets.parquet_read import ParquetSource, pack_batch, unpack_batch
 from pydp_cli.errors import OutputError
 
 GROUP_ROWS = 1 << 20  # of a row group where the source has none
+RELEASE_BATCHES = 4  # after which freed memory goes back to the system
 GROUP_BYTES = 160 << 20  # held decoded until a row group is complete; a larger one is split
 
 
@@ -86,6 +88,8 @@ class ParquetSink:
         self._held_bytes += size
         self._arrived += batch.num_rows
         del batch
+        if len(self._held) % RELEASE_BATCHES == 0:
+            give_back_memory()
         if self._is_complete():
             self._flush()
 
@@ -106,6 +110,7 @@ class ParquetSink:
 
     def _flush(self) -> None:
         if self._held_rows:
+            give_back_memory()
             table = pa.Table.from_batches(self._held, self._held[0].schema)
             self._held.clear()
             try:
