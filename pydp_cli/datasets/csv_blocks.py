@@ -6,34 +6,45 @@ record. That holds as long as every quote is where it belongs; `quotes_are_sound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pydp_cli.datasets.csv_dialect import CsvDialect
 from pydp_cli.datasets.csv_records import scan_records
 from pydp_cli.errors import InputError
 
 MAX_RECORD_BYTES = 1 << 30
+LF, CR = 10, 13
 _WINDOW = 1 << 20
-_LF, _CR = 10, 13
 
 Bytes = npt.NDArray[np.uint8]
+
+
+class Reader(Protocol):
+    """What blocks are read from."""
+
+    def fill(self, target: memoryview) -> int:
+        """Fill the target with the next bytes; fewer than fit only at the end."""
+        ...
 
 
 @dataclass(frozen=True)
 class Block:
     """Whole records. `offset` is where they begin in the decoded stream, `line` the number of their first line.
 
-    `line_feeds` counts those in `data`.
+    `data` comes from Arrow's allocator: unlike the system's it does not fetch fresh pages for each.
     """
 
-    data: bytes
+    data: pa.Buffer
     offset: int
     line: int
     line_feeds: int
+    quotes: int
 
 
 @dataclass(frozen=True)
@@ -47,114 +58,134 @@ class Cutting:
     set_aside: bool
 
 
-def cut_blocks(
-    read: Callable[[int], bytes], rest: bytes, cutting: Cutting, *, offset: int, line: int
-) -> Iterator[Block]:
-    """Cut `rest` and what `read` gives after it. Blank lines at the end belong to a file of one column only.
+def cut_blocks(reader: Reader, rest: bytes, cutting: Cutting, *, offset: int, line: int) -> Iterator[Block]:
+    """Cut `rest` and what the reader gives after it. Blank lines at the end belong to a file of one column only.
 
     What cannot be cut because a quote is where it does not belong comes as one last block, for its reader to refuse.
     """
+    waiting: Bytes = np.frombuffer(rest, np.uint8)
     wanted = cutting.block_bytes
     while True:
-        fresh = read(wanted)
-        data = rest + fresh if rest else fresh
-        if not fresh:
-            data, end, last = _without_blank_end(rest, cutting), None, True
-        else:
-            end = _record_end(data, cutting)
+        buffer, got = _joined(waiting, reader, wanted)
+        data = np.frombuffer(buffer, np.uint8)
+        if got:
+            end, quotes = _record_end(data, cutting)
             last = end is None and not cutting.set_aside and not quotes_are_sound(data, cutting.dialect)
-        if last and data:
-            yield Block(data, offset, line, count_byte(data, _LF))
+        else:
+            end, quotes, last = None, 0, True
+            data = data if cutting.one_column else _without_blank_end(data)
         if last:
+            if len(data):
+                yield Block(buffer.slice(0, len(data)), offset, line, count_byte(data, LF), _quotes(data, cutting))
             return
         if end is None:
-            rest, wanted = data, max(cutting.block_bytes, len(data))
-            if len(rest) > MAX_RECORD_BYTES:
+            waiting, wanted = data, max(cutting.block_bytes, len(data))
+            if len(data) > MAX_RECORD_BYTES:
                 raise InputError(
                     f"a record that begins here is larger than {MAX_RECORD_BYTES >> 20} MiB",
                     place=f"{cutting.name}:{line}",
                     hint="a closing quote may be missing",
                 )
             continue
-        block = data[:end]
-        line_feeds = count_byte(block, _LF)
-        yield Block(block, offset, line, line_feeds)
+        line_feeds = count_byte(data[:end], LF)
+        yield Block(buffer.slice(0, end), offset, line, line_feeds, quotes)
         offset, line = offset + end, line + line_feeds
-        rest, wanted = data[end:], cutting.block_bytes
+        waiting, wanted = data[end:], cutting.block_bytes
 
 
-def _without_blank_end(data: bytes, cutting: Cutting) -> bytes:
-    if cutting.one_column:
-        return data
-    text = data.rstrip(b"\r\n")
-    return data[: data.find(b"\n", len(text)) + 1 or len(data)] if text else b""
+def _joined(waiting: Bytes, reader: Reader, wanted: int) -> tuple[pa.Buffer, int]:
+    buffer = pa.allocate_buffer(len(waiting) + wanted)
+    target = memoryview(buffer).cast("B")
+    target[: len(waiting)] = waiting.data
+    got = reader.fill(target[len(waiting) :])
+    return buffer.slice(0, len(waiting) + got), got
 
 
-def _record_end(data: bytes, cutting: Cutting) -> int | None:
-    """Find the end of the last record that is whole, or None; blank lines after it wait for what follows them."""
-    end = _last_even_line_end(data, cutting.dialect.quote)
-    if cutting.set_aside and not quotes_are_sound(data[:end] if end else data, cutting.dialect):
-        end = None
-        for record in scan_records(data, cutting.dialect, complete=False):
-            end = record.end
-    if end and not cutting.one_column and data.endswith((b"\n\n", b"\n\r\n"), 0, end):
-        text_end = len(data[:end].rstrip(b"\r\n"))
-        end = data.find(b"\n", text_end) + 1 if text_end else None
-    return end
+def _quotes(data: Bytes, cutting: Cutting) -> int:
+    return count_byte(data, ord(cutting.dialect.quote)) if cutting.dialect.quote else 0
 
 
-def _last_even_line_end(data: bytes, quote: str) -> int | None:
-    """Find the position after the last line feed with an even number of quotes before it."""
-    end = data.rfind(b"\n") + 1
-    if not end:
-        return None
-    if not quote or quote.encode() not in data:
-        return end
-    every = np.frombuffer(data, np.uint8)[:end]
-    quotes = _count(every, ord(quote))
-    if quotes % 2 == 0:
-        return end
-    for start in range((end - 1) // _WINDOW * _WINDOW, -1, -_WINDOW):  # the window at the end first
-        window = every[start : start + _WINDOW]
-        at_quotes = np.flatnonzero(window == ord(quote))
-        at_line_feeds = np.flatnonzero(window == _LF)
+def _record_end(data: Bytes, cutting: Cutting) -> tuple[int | None, int]:
+    """Find the end of the last record that is whole, or None, and count the quotes before it.
+
+    Blank lines after it wait for what follows them.
+    """
+    end = _last_line_end(data)
+    quotes = _quotes(data[:end], cutting)
+    if quotes % 2:
+        end, quotes = _last_even_line_end(data[:end], ord(cutting.dialect.quote), quotes)
+    if cutting.set_aside and quotes_are_sound(data[:end] if end else data, cutting.dialect) is False:
+        end = max((record.end for record in scan_records(data.tobytes(), cutting.dialect, complete=False)), default=0)
+        quotes = _quotes(data[:end], cutting)
+    if end and not cutting.one_column and data[:end][-3:].tobytes().endswith((b"\n\n", b"\n\r\n")):
+        end = len(_without_blank_end(data[:end]))
+    return end or None, quotes
+
+
+def _last_line_end(data: Bytes) -> int:
+    """Find the position after the last line feed, or 0."""
+    stop, length = len(data), 1 << 12
+    while stop > 0:
+        start = max(0, stop - length)
+        found = data[start:stop].tobytes().rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        stop, length = start, min(2 * length, _WINDOW)
+    return 0
+
+
+def _last_even_line_end(data: Bytes, quote: int, quotes: int) -> tuple[int, int]:
+    """Find the position after the last line feed with an even number of the data's quotes before it, or 0."""
+    for start in range((len(data) - 1) // _WINDOW * _WINDOW, -1, -_WINDOW):
+        window = data[start : start + _WINDOW]
+        at_quotes = np.flatnonzero(window == quote)
+        at_line_feeds = np.flatnonzero(window == LF)
         quotes -= len(at_quotes)
         before = np.searchsorted(at_quotes, at_line_feeds) + quotes
-        even = at_line_feeds[before % 2 == 0]
+        even = np.flatnonzero(before % 2 == 0)
         if len(even):
-            return start + int(even[-1]) + 1
-    return None
+            return start + int(at_line_feeds[even[-1]]) + 1, int(before[even[-1]])
+    return 0, 0
 
 
-def quotes_are_sound(data: bytes, dialect: CsvDialect) -> bool:
+def _without_blank_end(data: Bytes) -> Bytes:
+    """Drop the blank lines at the end; nothing is left of blank lines alone."""
+    stop = len(data)
+    while stop > 0:
+        start = max(0, stop - _WINDOW)
+        text = np.flatnonzero((data[start:stop] != LF) & (data[start:stop] != CR))
+        if len(text):
+            end = start + int(text[-1]) + 1
+            ending = data[end : end + 2].tobytes()
+            return data[: end + (2 if ending == b"\r\n" else ending.startswith(b"\n"))] if b"\n" in ending else data
+        stop = start
+    return data[:0]
+
+
+def quotes_are_sound(data: Bytes, dialect: CsvDialect) -> bool:
     """Tell whether every quote begins, ends or is doubled in a field, as far as `data` goes.
 
     Looks at what is beside each quote: the odd ones open, so a field must begin there (or the quote before it has just
     closed, and the two are one quote of the text); the even ones close.
     """
-    if not dialect.quote or dialect.quote.encode() not in data:
+    if not dialect.quote:
         return True
     quote, delimiter = ord(dialect.quote), ord(dialect.delimiter)
-    every = np.frombuffer(data, np.uint8)
     inside = 0
-    for start in range(0, len(every), _WINDOW):
-        at_quotes = np.flatnonzero(every[start : start + _WINDOW] == quote) + start
+    for start in range(0, len(data), _WINDOW):
+        at_quotes = np.flatnonzero(data[start : start + _WINDOW] == quote) + start
         opening, closing = at_quotes[inside::2], at_quotes[1 - inside :: 2]
-        before = every.take(opening[1:] - 1 if len(opening) and opening[0] == 0 else opening - 1)
-        after = every.take(closing[:-1] + 1 if len(closing) and closing[-1] == len(every) - 1 else closing + 1)
-        if not ((before == delimiter) | (before == _LF) | (before == quote)).all():
+        before = data.take(opening[1:] - 1 if len(opening) and opening[0] == 0 else opening - 1)
+        after = data.take(closing[:-1] + 1 if len(closing) and closing[-1] == len(data) - 1 else closing + 1)
+        if not ((before == delimiter) | (before == LF) | (before == quote)).all():
             return False
-        if not ((after == delimiter) | (after == _LF) | (after == quote) | (after == _CR)).all():
+        if not ((after == delimiter) | (after == LF) | (after == quote) | (after == CR)).all():
             return False
         inside = (inside + len(at_quotes)) % 2
     return True
 
 
-def count_byte(data: bytes, value: int) -> int:
-    """Count one byte value; NumPy's comparison beats `bytes.count` where there are many."""
-    return _count(np.frombuffer(data, np.uint8), value)
-
-
-def _count(every: Bytes, value: int) -> int:
-    windows = (every[start : start + _WINDOW] for start in range(0, len(every), _WINDOW))
+def count_byte(data: Bytes, value: int) -> int:
+    """Count one byte value; a comparison of all beats a search for each where there are many."""
+    windows = (data[start : start + _WINDOW] for start in range(0, len(data), _WINDOW))
     return sum(int(np.count_nonzero(window == value)) for window in windows)

@@ -16,33 +16,58 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from pydp_cli.datasets.csv_blocks import quotes_are_sound
+from pydp_cli.datasets.csv_blocks import CR, LF, Bytes, quotes_are_sound
 from pydp_cli.datasets.csv_dialect import CsvDialect
 
 _BOM = "\ufeff".encode()
-_LF, _CR = 10, 13
 _BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
-def parse_block(data: bytes, columns: int, dialect: CsvDialect) -> list[pa.StringArray] | None:
-    """Parse whole records, the last line feed included, as text; None where Arrow refuses.
+def parse_block(data: pa.Buffer, quotes: int, columns: int, dialect: CsvDialect) -> list[pa.StringArray] | None:
+    """Parse whole records, the last line feed included, as text; None where Arrow refuses or it is not UTF-8.
 
-    Unquoted null text is null, quoted text never is.
+    Unquoted null text is null, quoted text never is. `quotes` is how many there are in the data.
     """
-    if data.startswith(_BOM):  # Arrow drops one at the start of what it takes for a file
-        data = _BOM + data
+    if not _is_utf8(data):
+        return None
+    if bytes(memoryview(data)[: len(_BOM)]) == _BOM:  # Arrow drops one at the start of what it takes for a file
+        data = pa.py_buffer(_BOM + data.to_pybytes())
+    empty_is_null = quotes == 0 and dialect.null == ""
     try:
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            read_options=_read_options(columns, min(1 << len(data).bit_length(), (1 << 31) - 1)),
-            parse_options=_parse_options(dialect),
-            convert_options=_convert_options(columns, dialect.null, check_utf8=not data.isascii()),
+        batches = list(
+            pyarrow.csv.open_csv(
+                pa.BufferReader(data),
+                read_options=_read_options(columns, min(1 << data.size.bit_length(), (1 << 31) - 1)),
+                parse_options=_parse_options(dialect),
+                convert_options=_convert_options(columns, None if empty_is_null else dialect.null),
+            )
         )
     except pa.ArrowInvalid:  # its message holds the row
         return None
-    return [
-        column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.itercolumns()
-    ]
+    assert len(batches) == 1
+    return [_empty_as_null(column) for column in batches[0].columns] if empty_is_null else batches[0].columns
+
+
+def _is_utf8(data: pa.Buffer) -> bool:
+    """Validate the block as a whole: delimiters are ASCII, so if it is UTF-8 each cell is."""
+    if np.frombuffer(data, np.uint8).max() < 128:
+        return True
+    offsets = pa.py_buffer(np.array([0, data.size], np.int32))
+    try:
+        pa.BinaryArray.from_buffers(pa.binary(), 1, [None, offsets, data]).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _empty_as_null(column: pa.StringArray) -> pa.StringArray:
+    """Make empty cells null: faster than to have Arrow look each cell up, and the same where nothing is quoted."""
+    filled = lengths(column) > 0
+    if filled.all():
+        return column
+    valid = pa.py_buffer(np.packbits(filled, bitorder="little"))
+    _, offsets, data = column.buffers()
+    return pa.StringArray.from_buffers(len(column), offsets, data, valid, -1, column.offset)
 
 
 @lru_cache
@@ -59,71 +84,72 @@ def _parse_options(dialect: CsvDialect) -> Any:
 
 
 @lru_cache
-def _convert_options(columns: int, null: str, *, check_utf8: bool) -> Any:
+def _convert_options(columns: int, null: str | None) -> Any:
     return pyarrow.csv.ConvertOptions(
         column_types={str(position): pa.string() for position in range(columns)},
-        strings_can_be_null=True,
+        strings_can_be_null=null is not None,
         quoted_strings_can_be_null=False,
-        null_values=[null],
-        check_utf8=check_utf8,
+        null_values=[] if null is None else [null],
+        check_utf8=False,
     )
 
 
-def is_proven(data: bytes, line_feeds: int, columns: list[pa.StringArray], dialect: CsvDialect) -> bool:
+def is_proven(
+    data: pa.Buffer, line_feeds: int, quotes: int, columns: list[pa.StringArray], dialect: CsvDialect
+) -> bool:
     """Tell whether the parsed columns are certainly what `data` says; False means: look closer."""
     rows = len(columns[0])
     if len(columns) > 1 and _has_empty_row(columns) and _BLANK_LINE.search(data):
         return False
-    if not dialect.quote or dialect.quote.encode() not in data:
+    if not quotes:
         return rows == line_feeds
-    return (rows == line_feeds and _quotes_enclose(data, rows * (len(columns) - 1), dialect)) or _pairs_up(
-        data, rows, dialect
-    )
+    every = np.frombuffer(data, np.uint8)
+    if rows == line_feeds and _quotes_enclose(every, quotes, rows * (len(columns) - 1), dialect):
+        return True
+    return quotes % 2 == 0 and _pairs_up(every, rows, dialect)
 
 
 def _has_empty_row(columns: list[pa.StringArray]) -> bool:
     empty: npt.NDArray[np.bool_] | None = None
     for column in columns:
-        none = _lengths(column) == 0
+        none = lengths(column) == 0
         empty = none if empty is None else empty & none
         if not empty.any():
             return False
     return True
 
 
-def _lengths(column: pa.StringArray) -> npt.NDArray[np.int32]:
+def lengths(column: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Give the bytes of each cell; what is beneath a null counts too."""
+    if not len(column):
+        return np.zeros(0, np.int32)
     offsets: npt.NDArray[np.int32] = np.frombuffer(column.buffers()[1], np.int32)
     return np.diff(offsets[column.offset : column.offset + len(column) + 1])
 
 
-def _quotes_enclose(data: bytes, delimiters: int, dialect: CsvDialect) -> bool:
+def _quotes_enclose(every: Bytes, quotes: int, delimiters: int, dialect: CsvDialect) -> bool:
     """Tell whether quotes are only around fields that hold neither quotes nor delimiters nor line feeds.
 
     If there are only as many delimiters and line feeds as cells need, each of them separates cells. If moreover every
     quote is right after one or right before one, then each is at the edge of a cell. A cell with an opening quote only
     would have swallowed the next delimiter; so if those that open are as many as those that close, none stands alone.
     """
-    every = np.frombuffer(data, np.uint8)
     is_separator = every == ord(dialect.delimiter)
     if np.count_nonzero(is_separator) != delimiters:
         return False
     is_quote = every == ord(dialect.quote)
-    is_separator |= every == _LF
-    quotes = np.count_nonzero(is_quote)
+    is_separator |= every == LF
     opening = np.count_nonzero(is_quote[1:] & is_separator[:-1]) + int(is_quote[0])
     if dialect.newline == "\r\n":
-        is_separator |= every == _CR
+        is_separator |= every == CR
     closing = np.count_nonzero(is_quote[:-1] & is_separator[1:])
     return bool(opening == closing and opening + closing == quotes)
 
 
-def _pairs_up(data: bytes, rows: int, dialect: CsvDialect) -> bool:
+def _pairs_up(every: Bytes, rows: int, dialect: CsvDialect) -> bool:
     """Tell whether the quotes are sound and the rows are the line feeds outside them."""
-    if not quotes_are_sound(data, dialect):
+    if not quotes_are_sound(every, dialect):
         return False
-    every = np.frombuffer(data, np.uint8)
     at_quotes = np.flatnonzero(every == ord(dialect.quote))
-    if len(at_quotes) % 2:
-        return False
-    before = np.searchsorted(at_quotes, np.flatnonzero(every == _LF))
+    before = np.searchsorted(at_quotes, np.flatnonzero(every == LF))
     return int(np.count_nonzero(before % 2 == 0)) == rows

@@ -14,12 +14,12 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from pydp_cli.datasets.csv_blocks import MAX_RECORD_BYTES, Cutting, count_byte, cut_blocks
+from pydp_cli.datasets.csv_blocks import MAX_RECORD_BYTES, Cutting, cut_blocks
 from pydp_cli.datasets.csv_detect import SAMPLE_BYTES, detect_dialect, detect_encoding
 from pydp_cli.datasets.csv_dialect import CsvDialect, CsvOptions
 from pydp_cli.datasets.csv_parse import is_proven, parse_block
 from pydp_cli.datasets.csv_records import LONE_CR, TEXT_AFTER_QUOTE, UNCLOSED_QUOTE, Record, scan_records
-from pydp_cli.datasets.csv_transcode import ESCAPING, Transcoded, original_bytes
+from pydp_cli.datasets.csv_stream import Filling, open_decoded, original_bytes
 from pydp_cli.errors import InputError
 
 BLOCK_BYTES = 1 << 20
@@ -43,12 +43,16 @@ class FileAt:
     path: Path
     state: tuple[int, int, int, int]
 
-    def read(self, offset: int, length: int, name: str) -> bytes:
+    def read(self, offset: int, length: int, name: str) -> pa.Buffer:
+        """Read a piece; raises `InputError` where the file is no longer what it was."""
         with self.path.open("rb", buffering=0) as file:
             if file_state(file) != self.state:
                 raise InputError("changed while it was read", place=name, hint="run again when nothing writes to it")
             file.seek(offset)
-            return read_fully(file, length)
+            data = pa.allocate_buffer(length)
+            if Filling(file).fill(memoryview(data).cast("B")) < length:
+                raise InputError("changed while it was read", place=name, hint="run again when nothing writes to it")
+            return data
 
 
 @dataclass
@@ -61,9 +65,10 @@ class CsvChunk:
     layout: Layout
     line: int
     line_feeds: int
+    quotes: int
     offset: int
     length: int
-    data: bytes | None
+    data: pa.Buffer | None
     file: FileAt | None = None
     group: int | None = None
     rejected: list[tuple[int, bytes]] = field(default_factory=list)
@@ -73,21 +78,26 @@ class CsvChunk:
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """Parse the block; every column is text. Raises `InputError` with the line, unless bad rows are set aside."""
-        layout = self.layout
-        data, line_feeds = self._load(), self.line_feeds
-        if not data.endswith(b"\n"):
-            data, line_feeds = data + b"\n", line_feeds + 1
-        columns = parse_block(data, len(layout.columns), layout.dialect)
-        if columns is None or not is_proven(data, line_feeds, columns, layout.dialect):
-            good, rows = self._separate(data)
+        layout, data = self.layout, self._load()
+        columns, line_feeds = None, self.line_feeds
+        ending = data.slice(data.size - 1).to_pybytes()
+        if ending not in b"\r\n":
+            data, line_feeds = pa.py_buffer(data.to_pybytes() + b"\n"), line_feeds + 1
+        if ending != b"\r":  # Arrow would take it for the end of a line
+            columns = self._parse(data, self.quotes)
+        if columns is None or not is_proven(data, line_feeds, self.quotes, columns, layout.dialect):
+            good, rows = self._separate(data.to_pybytes())
             if columns is None or self.rejected:
-                columns = parse_block(good, len(layout.columns), layout.dialect) if rows else []
+                columns = self._parse(pa.py_buffer(good), self.quotes) if rows else []
             if columns is None or (columns and len(columns[0]) != rows):
                 raise InputError("records that cannot be read", place=f"{layout.name}:{self.line}")
         if columns:
             yield pa.RecordBatch.from_arrays(columns, names=list(layout.columns))
 
-    def _load(self) -> bytes:
+    def _parse(self, data: pa.Buffer, quotes: int) -> list[pa.StringArray] | None:
+        return parse_block(data, quotes, len(self.layout.columns), self.layout.dialect)
+
+    def _load(self) -> pa.Buffer:
         if self.data is not None:
             return self.data
         assert self.file is not None
@@ -134,7 +144,7 @@ class CsvSource:
     dialect: CsvDialect
     _layout: Layout
     _cutting: Cutting
-    _reader: _Reader
+    _reader: Filling
     _rest: bytes
     _offset: int
     _line: int
@@ -143,31 +153,19 @@ class CsvSource:
     def chunks(self) -> Iterator[CsvChunk]:
         """Yield the blocks, once. After the last one `dialect.final_newline` is right for a stream too."""
         ends_well = self.dialect.final_newline
-        for block in cut_blocks(self._reader.read, self._rest, self._cutting, offset=self._offset, line=self._line):
-            ends_well = block.data.endswith(b"\n")
+        for block in cut_blocks(self._reader, self._rest, self._cutting, offset=self._offset, line=self._line):
+            ends_well = block.data.slice(block.data.size - 1).to_pybytes() == b"\n"
             yield CsvChunk(
                 layout=self._layout,
                 line=block.line,
                 line_feeds=block.line_feeds,
+                quotes=block.quotes,
                 offset=block.offset,
-                length=len(block.data),
+                length=block.data.size,
                 data=block.data,
                 file=self._file,
             )
         self.dialect = replace(self.dialect, final_newline=ends_well)
-
-
-@dataclass
-class _Reader:
-    """Reads whole pieces of the decoded stream, and remembers whether it has ended."""
-
-    stream: BinaryIO | Transcoded
-    ended: bool = False
-
-    def read(self, size: int) -> bytes:
-        data = b"" if self.ended else read_fully(self.stream, size)
-        self.ended = len(data) < size
-        return data
 
 
 def open_csv(
@@ -186,9 +184,9 @@ def open_csv(
     for an empty file, a bad header, and names that occur twice.
     """
     options = options or CsvOptions()
-    head = read_fully(stream, SAMPLE_BYTES)
+    head = Filling(stream).read(SAMPLE_BYTES)
     encoding, mark = detect_encoding(head, options, name)
-    reader = _open_reader(stream, head, len(mark), encoding, name, set_aside=set_aside)
+    reader = open_decoded(stream, head, encoding, name, skip=len(mark), escape=set_aside)
     sample = reader.read(SAMPLE_BYTES)
     while b"\n" not in sample and not reader.ended and len(sample) <= MAX_RECORD_BYTES:
         sample += reader.read(len(sample))
@@ -210,36 +208,13 @@ def open_csv(
         _reader=reader,
         _rest=sample[header_bytes:],
         _offset=len(mark) + header_bytes,
-        _line=1 + count_byte(sample[:header_bytes], ord("\n")),
+        _line=1 + sample.count(b"\n", 0, header_bytes),
         _file=own_file if encoding == "utf-8" else None,
     )
 
 
-def _open_reader(
-    stream: BinaryIO, head: bytes, skip: int, encoding: str, name: str, *, set_aside: bool
-) -> _Reader:
-    rejoined: Any = _Rejoined(head[skip:], stream)
-    if encoding != "utf-8":
-        rejoined = Transcoded(rejoined, encoding, name, offset=skip, errors=ESCAPING if set_aside else "strict")
-    return _Reader(rejoined)
-
-
-@dataclass
-class _Rejoined:
-    """A stream with what was already read of it put back."""
-
-    head: bytes
-    stream: BinaryIO
-
-    def read(self, size: int) -> bytes:
-        if not self.head:
-            return self.stream.read(size)
-        data, self.head = self.head[:size], self.head[size:]
-        return data
-
-
 def _read_columns(
-    sample: bytes, reader: _Reader, options: CsvOptions, dialect: CsvDialect, name: str
+    sample: bytes, reader: Filling, options: CsvOptions, dialect: CsvDialect, name: str
 ) -> tuple[bytes, tuple[str, ...], int]:
     """Give the sample (it grows until it holds the first record), the columns' names, and the header's length."""
     if options.columns is not None:
@@ -277,7 +252,8 @@ def _read_columns(
 
 def _header_names(text: bytes, fields: int, dialect: CsvDialect) -> tuple[str, ...]:
     line = text if text.endswith(b"\n") else text + b"\n"
-    columns = parse_block(line, fields, replace(dialect, null=""))
+    quotes = line.count(dialect.quote.encode()) if dialect.quote else 0
+    columns = parse_block(pa.py_buffer(line), quotes, fields, replace(dialect, null=""))
     assert columns is not None
     return tuple(column[0].as_py() or "" for column in columns)
 
@@ -304,18 +280,6 @@ def _bad_byte(text: bytes) -> int | None:
     except UnicodeDecodeError as error:
         return error.start
     return None
-
-
-def read_fully(stream: Any, size: int) -> bytes:
-    """Read `size` bytes, or to the end: a pipe gives less at a time."""
-    data: bytes = stream.read(size) or b""
-    if len(data) == size or not data:
-        return data
-    pieces, length = [data], len(data)
-    while length < size and (data := stream.read(size - length)):
-        pieces.append(data)
-        length += len(data)
-    return b"".join(pieces)
 
 
 def file_state(file: Any) -> tuple[int, int, int, int]:

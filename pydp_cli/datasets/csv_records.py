@@ -57,7 +57,8 @@ def scan_records(data: bytes, dialect: CsvDialect, *, start: int = 0, complete: 
 
 
 def _scan_plain(data: bytes, start: int, end: int, dialect: CsvDialect) -> Record:
-    text = data[start:end].removesuffix(b"\n").removesuffix(b"\r")
+    text = data[start:end]
+    text = text[:-2] if text.endswith(b"\r\n") else text.removesuffix(b"\n")
     at = text.find(b"\r")
     fields = text.count(dialect.delimiter.encode()) + 1
     return Record(start, end, fields, LONE_CR if at >= 0 else None, start + at)
@@ -90,7 +91,7 @@ def _scan_quoted(data: bytes, start: int, dialect: CsvDialect, *, complete: bool
             problem = problem or (STRAY_QUOTE, at)
         elif place == len(data) and not complete:
             return None
-        elif place < len(data) and data[place : place + 1] != b"\n":
+        elif data[place : place + 1] != b"\n":
             problem = problem or (LONE_CR, at)
 
 
