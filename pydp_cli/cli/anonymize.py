@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pydp_cli.cli import options as opt
+from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.errors import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -57,6 +58,7 @@ def anonymize(
 
     Every column must be named: one that is not stops the run. The output appears complete or not at all.
     """
+    load_arrow()
     from pydp_cli.cli.transformation import Request, Showing, run_transformation
     from pydp_cli.policy.settings import policy_from_settings, policy_to_yaml
 

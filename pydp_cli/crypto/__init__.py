@@ -1,5 +1,4 @@
-"""Cryptographic primitives over Arrow columns, and the whole-file container."""
+"""Cryptographic primitives over Arrow columns, and the whole-file container.
 
-from pydp_cli.crypto import cmac, ff1, siv
-
-__all__ = ["cmac", "ff1", "siv"]
+`from pydp_cli.crypto import cmac, ff1, siv`: each is a module of its own, imported when it is asked for.
+"""
