@@ -15,7 +15,7 @@ from secrets import token_bytes
 from typing import Any, NoReturn
 
 from pydp_cli.crypto.derive import derive_key
-from pydp_cli.errors import KeyringError, Refused, WrongKey
+from pydp_cli.errors import KeyringError, PydpError, Refused, WrongKey
 from pydp_cli.keys.key_version import KEY_BYTES, KeyVersion, key_id_of, stamp
 from pydp_cli.keys.protectors import Slot, unwrap_root
 from pydp_cli.keys.ring_document import Contents, RingInfo, describe, seal, slots_of, unseal
@@ -44,6 +44,9 @@ FAMILIES = {
 
 NAMES = tuple(dict.fromkeys(FAMILIES.values()))
 """The keys of a new ring. `sign` is the seed of an Ed25519 key."""
+
+AUTHENTICATING = frozenset({"key-file", "passphrase", "shares"})
+"""Protectors that only a ring's own people can make: anyone can seal another ring to a public key or a shared KMS."""
 
 Clock = Callable[[], datetime]
 
@@ -206,18 +209,18 @@ def open_keyring(path: Path, unlock: Unlock, *, seen: Path | None = None) -> Key
     slots = slots_of(document, path)
     try:
         root, slot = unwrap_root(slots, trusting(unlock, seen, document))
-    except (KeyringError, Refused) as error:
+    except PydpError as error:
         error.place = error.place or str(path)
         raise
     contents = unseal(document, root, path)
     ring = Keyring(
         path.resolve(), contents.ring_id, contents.generation, contents.slots, contents.keys, root, slot["id"], seen
     )
-    if seen is not None and slot["type"] == "recipient" and was_replaced(seen, ring.ring_id, ring.path):
+    if seen is not None and slot["type"] not in AUTHENTICATING and was_replaced(seen, ring.ring_id, ring.path):
         raise Refused(
-            "another keyring was used under this name before, and anyone could have made this one for your identity",
+            "another keyring was used under this name before, and this one may be of anyone's making",
             place=str(path),
-            hint="check with its maker; then open it once with another protector, or under another name",
+            hint="check with its maker; then open it once with a key file, a passphrase or shares",
         )
     note_seen(ring)
     return ring

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Any
@@ -19,13 +19,56 @@ MOST_MEMORY_KIB, MOST_PASSES, MOST_LANES = 1024 * 1024, 10, 16
 
 
 @dataclass(frozen=True)
-class PassphraseProtector:
-    """A passphrase: 64 MiB, 3 passes and 4 lanes for each guess."""
+class Stretching:
+    """How a secret that a person chose is stretched: by default 64 MiB, 3 passes and 4 lanes for each guess."""
 
+    salt: bytes
     memory_kib: int = 64 * 1024
     passes: int = 3
     lanes: int = 4
-    random: Callable[[int], bytes] = token_bytes
+
+    def stretch(self, secret: bytes) -> bytes:
+        """Give 32 bytes."""
+        kdf = Argon2id(salt=self.salt, length=32, iterations=self.passes, lanes=self.lanes, memory_cost=self.memory_kib)
+        try:
+            return kdf.derive(secret)
+        except MemoryError as error:
+            raise TemporaryFailure(f"checking a passphrase takes {self.memory_kib // 1024:,} MiB of memory") from error
+
+    def fields(self) -> dict[str, Any]:
+        """Give what a slot keeps."""
+        return {
+            "kdf": "argon2id",
+            "salt": b64encode(self.salt).decode(),
+            "memory_kib": self.memory_kib,
+            "passes": self.passes,
+            "lanes": self.lanes,
+        }
+
+
+def stretching_of(slot: Mapping[str, Any]) -> Stretching:
+    """Give how a slot's secret is stretched; refuses more work than is allowed."""
+    memory = _cost(slot, "memory_kib", MOST_MEMORY_KIB)
+    passes = _cost(slot, "passes", MOST_PASSES)
+    lanes = _cost(slot, "lanes", MOST_LANES)
+    try:
+        salt = b64decode(slot["salt"], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise KeyringError("the keyring is malformed: the salt of a passphrase") from error
+    if slot.get("kdf") != "argon2id" or memory < 8 * lanes or not 8 <= len(salt) <= 64:
+        raise KeyringError("the keyring is malformed: how a passphrase is stretched")
+    return Stretching(salt, memory, passes, lanes)
+
+
+def _cost(slot: Mapping[str, Any], name: str, most: int) -> int:
+    value = slot.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise KeyringError(f'the keyring asks for more work than is allowed ("{name}" is at most {most:,})')
+    return value
+
+
+class PassphraseProtector:
+    """A passphrase that a person remembers, or a file holds."""
 
     def make(self, options: Mapping[str, str], unlock: Unlock) -> tuple[dict[str, Any], bytes]:
         """Stretch the passphrase that `unlock` gives, with a new salt."""
@@ -33,64 +76,24 @@ class PassphraseProtector:
             raise UsageError("a passphrase protector takes no options")
         if unlock.passphrase is None:
             raise UsageError("no passphrase is given", hint="use --passphrase-file, or run on a terminal to be asked")
-        return self._new_slot(unlock.passphrase())
+        passphrase = unlock.passphrase()
+        if not passphrase:
+            raise UsageError("the passphrase is empty")
+        stretching = Stretching(token_bytes(16))
+        return stretching.fields(), stretching.stretch(prepared(passphrase))
 
     def open(self, slot: dict[str, Any], unlock: Unlock) -> bytes | None:
-        """Stretch the passphrase with the slot's salt, if a passphrase is at hand."""
-        if unlock.passphrase is None:
-            return None
-        memory = _cost(slot, "memory_kib", MOST_MEMORY_KIB)
-        passes = _cost(slot, "passes", MOST_PASSES)
-        lanes = _cost(slot, "lanes", MOST_LANES)
-        if slot.get("kdf") != "argon2id" or memory < 8 * lanes:
-            raise KeyringError("the keyring is malformed: how a passphrase is stretched")
-        return stretch(unlock.passphrase(), _salt(slot), memory_kib=memory, passes=passes, lanes=lanes)
+        """Stretch the passphrase with the slot's salt, if one is at hand. An empty answer to a prompt is none."""
+        passphrase = "" if unlock.passphrase is None else unlock.passphrase()
+        return stretching_of(slot).stretch(prepared(passphrase)) if passphrase else None
 
     def wrap(self, root: bytes, passphrase: str) -> dict[str, Any]:
         """Make the slot for a passphrase."""
-        from pydp_cli.keys.protectors import sealed_slot
+        from pydp_cli.keys.protectors import protect
 
-        fields, slot_key = self._new_slot(passphrase)
-        return sealed_slot({"type": "passphrase", **fields}, slot_key, root)
-
-    def _new_slot(self, passphrase: str) -> tuple[dict[str, Any], bytes]:
-        if not passphrase:
-            raise UsageError("the passphrase is empty")
-        salt = self.random(16)
-        fields = {
-            "kdf": "argon2id",
-            "salt": b64encode(salt).decode(),
-            "memory_kib": self.memory_kib,
-            "passes": self.passes,
-            "lanes": self.lanes,
-        }
-        slot_key = stretch(passphrase, salt, memory_kib=self.memory_kib, passes=self.passes, lanes=self.lanes)
-        return fields, slot_key
+        return protect("passphrase", Unlock(passphrase=lambda: passphrase))(root)
 
 
-def stretch(passphrase: str, salt: bytes, *, memory_kib: int, passes: int, lanes: int) -> bytes:
-    """Give 32 bytes. The passphrase is normalised to NFC (as RFC 8265 does), for keyboards compose differently."""
-    text = unicodedata.normalize("NFC", passphrase).encode()
-    try:
-        return Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(text)
-    except MemoryError as error:
-        raise TemporaryFailure(
-            f"a passphrase needs {memory_kib // 1024:,} MiB of memory, which are not free"
-        ) from error
-
-
-def _cost(slot: dict[str, Any], name: str, most: int) -> int:
-    value = slot.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise KeyringError(f'the keyring asks for more work than is allowed ("{name}" is at most {most:,})')
-    return value
-
-
-def _salt(slot: dict[str, Any]) -> bytes:
-    try:
-        salt = b64decode(slot["salt"], validate=True)
-    except (KeyError, TypeError, ValueError) as error:
-        raise KeyringError("the keyring is malformed: the salt of a passphrase") from error
-    if not 8 <= len(salt) <= 64:
-        raise KeyringError("the keyring is malformed: the salt of a passphrase")
-    return salt
+def prepared(passphrase: str) -> bytes:
+    """Give the passphrase's bytes: NFC, as RFC 8265 has it, because keyboards compose letters differently."""
+    return unicodedata.normalize("NFC", passphrase).encode()

@@ -19,7 +19,7 @@ from typing import Protocol, cast, runtime_checkable
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap_with_padding, aes_key_wrap_with_padding
 
 from pydp_cli.crypto.derive import derive_key
-from pydp_cli.errors import KeyringError, UsageError, WrongKey
+from pydp_cli.errors import KeyringError, MissingExtra, PydpError, TemporaryFailure, UsageError, WrongKey
 from pydp_cli.keys.key_file import KeyFileProtector
 from pydp_cli.keys.passphrase import PassphraseProtector
 from pydp_cli.keys.ring_document import Slot, is_name
@@ -58,7 +58,10 @@ class Remaking(Protocol):
 
 BUILT_IN = {
     "key-file": "pydp_cli.keys.key_file:KeyFileProtector",
+    "recipient": "pydp_cli.keys.recipient:RecipientProtector",
+    "shares": "pydp_cli.keys.shares:SharesProtector",
     "passphrase": "pydp_cli.keys.passphrase:PassphraseProtector",
+    "command": "pydp_cli.keys.command:CommandProtector",
 }
 
 
@@ -86,18 +89,29 @@ def protect(kind: str, unlock: Unlock, options: Options | None = None, *, label:
     if maker is None:
         raise UsageError(f'there is no protector "{kind}"', hint=f"one of: {', '.join(sorted(protectors()))}")
     fields, slot_key = maker().make(options or {}, unlock)
-    if label:
-        if not is_name(label):
-            raise UsageError("a protector's label is a short line of printable characters")
-        fields = {**fields, "label": label}
+    fields = labelled(fields, label)
     return lambda root: sealed_slot({"type": kind, **fields}, slot_key, root)
+
+
+def labelled(fields: Slot, label: str) -> Slot:
+    """Give a slot's fields with the label that people know it by, if it has one."""
+    if not label:
+        return fields
+    if not is_name(label):
+        raise UsageError("a protector's label is a short line of printable characters")
+    return {**fields, "label": label}
 
 
 def sealed_slot(fields: Slot, slot_key: bytes, root: bytes) -> Slot:
     """Give a slot that opens with its slot key. The commitment keeps a slot from opening under two keys."""
-    commit = _commitment(slot_key)
+    commit = b64encode(_commitment(slot_key)).decode()
     wrapped = b64encode(aes_key_wrap_with_padding(_wrapping(slot_key), root)).decode()
-    return {**fields, "id": commit[:4].hex(), "commit": b64encode(commit).decode(), "wrapped": wrapped}
+    return {**fields, "id": slot_id_of(slot_key), "commit": commit, "wrapped": wrapped}
+
+
+def slot_id_of(slot_key: bytes) -> str:
+    """Name a slot by a PRF of its key."""
+    return _commitment(slot_key)[:4].hex()
 
 
 def opened_slot(slot: Slot, slot_key: bytes) -> Secret:
@@ -147,10 +161,10 @@ def unwrap_root(slots: tuple[Slot, ...], unlock: Unlock) -> tuple[Secret, Slot]:
 
     Raises `WrongKey` where none of those tried fits, `KeyringError` where nothing was brought to try.
     """
-    refusal: WrongKey | None = None
+    refusal: PydpError | None = None
     if unlock.passphrase is not None:
         unlock = replace(unlock, passphrase=cache(unlock.passphrase))
-    for slot in slots:
+    for slot in sorted(slots, key=_turn):
         tried = _tried(slot, unlock)
         if isinstance(tried, Secret):
             return tried, slot
@@ -164,12 +178,18 @@ def unwrap_root(slots: tuple[Slot, ...], unlock: Unlock) -> tuple[Secret, Slot]:
     )
 
 
-def _tried(slot: Slot, unlock: Unlock) -> Secret | WrongKey | None:
+def _turn(slot: Slot) -> int:
+    """Try what is at hand before what asks a person, and that before what runs a command or calls a service."""
+    order = list(BUILT_IN)
+    return order.index(slot["type"]) if slot["type"] in order else len(order)
+
+
+def _tried(slot: Slot, unlock: Unlock) -> Secret | PydpError | None:
     """Give the root key, or why this protector does not open, or None where nothing was brought for it."""
     try:
         slot_key = slot_key_of(slot, unlock)
         return None if slot_key is None else opened_slot(slot, slot_key)
-    except WrongKey as refusal:
+    except (WrongKey, TemporaryFailure, MissingExtra) as refusal:
         return refusal
 
 
