@@ -32,8 +32,10 @@ def weights(scheme: Literal["luhn", "ean"], count: int) -> Codes:
 def remainder(scheme: Literal["luhn", "ean"], digits: Codes) -> Codes:
     """Give the remainder of each row of `int64[rows, count]`; 0 is valid."""
     table = weights(scheme, digits.shape[1])
-    total: Codes = np.sum(table[np.arange(digits.shape[1]), digits], axis=1) % 10
-    return total
+    total = np.zeros(len(digits), np.int64)
+    for position, of_digit in enumerate(table):
+        total += of_digit[digits[:, position]]
+    return total % 10
 
 
 def restore(scheme: Literal["luhn", "ean"], digits: Codes, wanted: Codes, position: int) -> None:

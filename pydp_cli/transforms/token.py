@@ -30,6 +30,7 @@ REDACTED = "[redacted]"
 _REPLACED = r"^(~[a-z2-7]{16}|\[redacted\])$"
 _MOST_DIGITS = 18  # any number of so many digits fits 64 bits
 _MOST_ROWS_NAMED = 5
+_ROWS_IN_CACHE = 4096
 
 
 @transform(
@@ -188,6 +189,19 @@ class Tokenize:
         if shape.is_small:
             small[members] = True
             return
+        for first in range(0, len(members), _ROWS_IN_CACHE):
+            self._exchange_rows(shape, members[first : first + _ROWS_IN_CACHE], starts, compact, is_number=is_number)
+
+    def _exchange_rows(
+        self,
+        shape: Layout,
+        members: np.ndarray[tuple[int], np.dtype[np.intp]],
+        starts: np.ndarray[tuple[int], np.dtype[np.int32]],
+        compact: Bytes,
+        *,
+        is_number: bool,
+    ) -> None:
+        template = shape.template
         places = starts[members][:, None] + np.arange(len(template), dtype=np.int32)
         codes = compact[places].astype(np.int64) - _firsts(template)
         compact[places] = (self._exchange_codes(shape, codes, is_number=is_number) + _firsts(template)).astype(np.uint8)

@@ -111,6 +111,7 @@ def test_folding_leads_back_to_whole_characters(text):
         ("（ａｄａ＠example.com）", "（[EMAIL]）"),
         ("a\u00adda\u200b@example.com", "[EMAIL]"),
         ("ada [at] example [dot] org", "[EMAIL]"),
+        ("ｗｗｗ．ｅｘａｍｐｌｅ．ｏｒｇ ok", "[URL] ok"),
         ("https://example.org/?mail=ada@example.org&t=1", "[URL]"),
         ("", ""),
     ],
@@ -181,6 +182,11 @@ def test_the_rows_own_values_become_their_treated_values():
         "ada",
     ]
     assert options.reads() == ("name", "phone")
+
+
+def test_no_accent_is_left_behind_where_a_name_was():
+    own = ({"name": texts("José")}, {"name": texts("X")})
+    assert written(texts("Jose\u0301 kam, JOSE\u0301\u200b."), FreeText(also=["name"]), *own) == ["X kam, X."]
 
 
 def test_a_value_that_its_column_keeps_becomes_a_mark():

@@ -36,6 +36,8 @@ def test_normalising_twice_changes_nothing(text):
     [
         (("nfkc",), "\uff21\uff11 \ufb01", "A1 fi"),
         (("strip",), "\t a b\u00a0", "a b"),
+        (("strip",), "\x0b\x1c a \x1f\x0c", "a"),
+        (("nfkc", "casefold"), "\u01f0 \u0390", "\u01f0 \u0390"),
         (("casefold",), "STRASSE Straße", "strasse strasse"),
         (("digits",), "+49 (30) 12-3", "4930123"),
         (("alphanumeric",), "DE89 3704-0044", "DE8937040044"),

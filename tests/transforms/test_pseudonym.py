@@ -199,9 +199,8 @@ def test_mail_domains_are_replaced_kept_or_pseudonymised():
     assert kept[1].endswith(".example.org")
 
 
-@given(MANY, st.integers(0, 5))
+@given(st.lists(st.none() | st.text("aé@", max_size=8), max_size=10), st.integers(0, 5))
 def test_a_mail_domain_is_what_follows_the_last_sign(values, start):
-    values = [value and value.replace("b", "@") for value in values]
     found = mail_domains(texts(*values)[start:]).to_pylist()
     assert found == ["" if value is None or "@" not in value else value.rpartition("@")[2] for value in values[start:]]
 
