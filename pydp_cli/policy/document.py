@@ -76,8 +76,8 @@ class Document:
         for index, part in enumerate(path):
             key_mark = node.keys.get(str(part))
             child = node.child(part)
-            if child is None:
-                return mark
+            if child is None:  # a short form: `date: year` stands for `date: {truncate: year}`
+                return mark if _is_block(node) else node.mark
             last = index == len(path) - 1
             mark = key_mark if key_mark is not None and (at_key or not last or _is_block(child)) else child.mark
             node = child

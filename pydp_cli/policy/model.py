@@ -79,7 +79,7 @@ Treatment = Annotated[
     tuple[StepSpec, ...],
     PlainValidator(_treatment),
     PlainSerializer(treatment_to_yaml),
-    WithJsonSchema({"$ref": "#/$defs/Treatment"}),
+    WithJsonSchema({"title": "Treatment"}),  # written out in policy/schema.py
 ]
 
 
@@ -94,7 +94,7 @@ class ColumnPolicy(PolicyModel):
     ] = None
     category: Annotated[str | None, Field(description="The category of personal data.")] = None
     purposes: Annotated[Names, Field(description="The purposes that the column may be used for.")] = ()
-    free_text: Annotated[bool, Field(description="Whether it is prose that may mention people.")] = False
+    prose: Annotated[bool, Field(description="Whether it is free text that may mention people.")] = False
     decide: Annotated[bool, Field(exclude=True, description="Whether the treatment is still to be decided.")] = False
 
     @model_validator(mode="before")
@@ -110,6 +110,8 @@ class ColumnPolicy(PolicyModel):
             return raw
         else:
             written = {"anonymize": raw}
+        if written.get("anonymize", ()) is None:  # the transform `null`, which YAML reads as nothing
+            return {**written, "anonymize": "null"}
         if written.get("anonymize", ()) in (DECIDE, [DECIDE]):
             return {**{key: value for key, value in written.items() if key != "anonymize"}, "decide": True}
         return written
