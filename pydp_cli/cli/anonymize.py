@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,7 +58,8 @@ def anonymize(
     Every column must be named: one that is not stops the run. The output appears complete or not at all.
     """
     load_arrow()
-    from pydp_cli.cli.transformation import Request, Showing, run_transformation
+    from pydp_cli.cli.transformation import Showing, run_transformation
+    from pydp_cli.pipeline.transform_files import Request
     from pydp_cli.policy.settings import policy_from_settings, policy_to_yaml
 
     adhoc = [*(settings or ()), *(drop or ()), *(keep or ())]

@@ -14,6 +14,7 @@ import typer
 from pydp_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydp_cli.keys.keyring import Keyring
     from pydp_cli.keys.unlock import Unlock
     from pydp_cli.policy.model import Policy
 
@@ -90,6 +91,15 @@ def unlock_with(key_file: Path | None, passphrase_file: Path | None) -> Unlock:
     elif key_file is None and sys.stdin.isatty():
         ask = prompt_passphrase
     return Unlock(key_file=key_file, passphrase=None if ask is None else cache(ask))
+
+
+def open_if_unlocked(path: Path | None, unlock: Unlock | None) -> Keyring | None:
+    """Open the keyring where there is something to unlock it with."""
+    if path is None or unlock is None:
+        return None
+    from pydp_cli.keys.keyring import open_keyring
+
+    return open_keyring(path, unlock, seen=seen_folder())
 
 
 def prompt_passphrase() -> str:

@@ -19,7 +19,8 @@ from pydp_cli.datasets.signals import terminate_as_exception
 from pydp_cli.errors import KeyringError, UsageError
 from pydp_cli.keys.keyring import Keyring, open_keyring
 from pydp_cli.pipeline.report import RunReport
-from pydp_cli.pipeline.transform_files import Progress, Request, Sample, sample_files, transform_files
+from pydp_cli.pipeline.survey import sample_files
+from pydp_cli.pipeline.transform_files import Progress, Request, Sample, transform_files
 
 if TYPE_CHECKING:
     from pydp_cli.keys.unlock import Unlock
@@ -127,7 +128,8 @@ def _summarise(report: RunReport) -> None:
 
 def _show_samples(samples: list[Sample], showing: Showing) -> None:
     if showing.json:
-        print_json([_sample_json(sample, reveal=showing.reveal) for sample in samples])
+        columns = {sample.name: _columns(sample, reveal=showing.reveal) for sample in samples}
+        print_json({name: [vars(shown) for shown in told] for name, told in columns.items()})
         return
     from rich.console import Console
     from rich.table import Table
@@ -137,23 +139,29 @@ def _show_samples(samples: list[Sample], showing: Showing) -> None:
         table = Table(title=sample.name, title_justify="left", show_lines=False)
         for heading in ("column", "before", "after"):
             table.add_column(heading, overflow="fold")
-        for entry in _sample_json(sample, reveal=showing.reveal):
-            after = "(dropped)" if entry["after"] is None else "\n".join(entry["after"])
-            table.add_row(entry["column"], "\n".join(entry["before"]), after)
+        for shown in _columns(sample, reveal=showing.reveal):
+            after = "(dropped)" if shown.after is None else "\n".join(shown.after)
+            table.add_row(shown.column, "\n".join(shown.before), after)
         console.print(table)
 
 
-def _sample_json(sample: Sample, *, reveal: bool) -> list[dict[str, object]]:
-    return [
-        {
-            "column": plan.name,
-            "before": _shown(sample.before.column(plan.name), reveal=reveal),
-            "after": None
-            if plan.output is None
-            else _shown(sample.after.column(plan.name), reveal=reveal or not plan.untouched),
-        }
-        for plan in sample.pipeline.plans
-    ]
+@dataclass(frozen=True)
+class ShownColumn:
+    """A few values of one column before and after; `after` is None where it is dropped."""
+
+    column: str
+    before: list[str]
+    after: list[str] | None
+
+
+def _columns(sample: Sample, *, reveal: bool) -> Iterator[ShownColumn]:
+    for plan in sample.pipeline.plans:
+        before = _shown(sample.before.column(plan.name), reveal=reveal)
+        if plan.output is None:
+            yield ShownColumn(plan.name, before, None)
+        else:
+            after = _shown(sample.after.column(plan.name), reveal=reveal or not plan.untouched)
+            yield ShownColumn(plan.name, before, after)
 
 
 def _shown(column: pa.Array, *, reveal: bool) -> list[str]:

@@ -39,7 +39,10 @@ class Encoder(Protocol):
 class Sink(Protocol):
     """Receives encoded pieces in order; nothing is visible at the target until the publication is committed."""
 
-    encoder: Encoder
+    @property
+    def encoder(self) -> Encoder:
+        """What workers encode with."""
+        ...
 
     def write(self, piece: Any, group: int | None) -> None:
         """Append one encoded piece that came from row group `group`."""

@@ -5,26 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pyarrow as pa
 
 from pydp_cli.errors import KeyringError, PolicyError, UnsupportedType, UsageError
-from pydp_cli.keys.keyring import Keyring
+from pydp_cli.keys.keyring import ColumnKey
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, KeyUse, Parse, Pipeline, RowFilter
 from pydp_cli.pipeline.physical import dense_type, stored_type
-from pydp_cli.policy.checks import check_schema
 from pydp_cli.policy.conditions import compile_condition
 from pydp_cli.policy.model import DatasetPolicy, Policy
+from pydp_cli.policy.schema_checks import Purpose, check_schema
 from pydp_cli.transforms.registry import Binding
 from pydp_cli.transforms.treatment import StepSpec
 from pydp_cli.transforms.types import is_text
+
+
+class Keys(Protocol):
+    """What derives column keys: a keyring."""
+
+    def column_key(
+        self, purpose: str, scope: str, column: str = "", *, version: int | None = None, length: int = 64
+    ) -> ColumnKey:
+        """Derive a column key."""
+        ...
 
 
 @dataclass
 class KeySource:
     """Hands out column keys while a column is bound, and notes which keys of the ring they came from."""
 
-    keyring: Keyring | None
+    keyring: Keys | None
     uses: list[KeyUse] = field(default_factory=list)
 
     def __call__(self, purpose: str, scope: str, column: str = "", *, length: int = 64) -> bytes:
@@ -49,7 +60,7 @@ class Compilation:
     name: str
     dataset: DatasetPolicy
     logical: pa.Schema
-    keyring: Keyring | None
+    keyring: Keys | None
 
 
 ColumnPlanner = Callable[[Compilation, pa.Field], ColumnPlan]
@@ -59,9 +70,9 @@ def compile_pipeline(
     policy: Policy,
     *,
     dataset: str,
-    purpose: str = "anonymize",
+    purpose: Purpose = "anonymize",
     schema: pa.Schema,
-    keyring: Keyring | None = None,
+    keyring: Keys | None = None,
 ) -> Pipeline:
     """Compile a dataset's treatment for files of the given schema.
 
@@ -73,7 +84,7 @@ def compile_pipeline(
         raise UsageError(f'there is no purpose "{purpose}"', hint=f"one of: {', '.join(planners)}")
     if dataset not in policy.datasets:
         raise UsageError(f'the policy has no dataset "{dataset}"', hint=f"one of: {', '.join(policy.datasets)}")
-    problems = [p for p in check_schema(policy, dataset, schema) if p.severity == "error"]
+    problems = [p for p in check_schema(policy, dataset, schema, purpose=purpose) if p.severity == "error"]
     if problems:
         raise PolicyError(problems)
     chosen = policy.datasets[dataset]

@@ -38,7 +38,7 @@ def _story(plan: ColumnPlan) -> ColumnStory:
         type_in=str(plan.declared or plan.source),
         type_out=None if plan.output is None else str(plan.output.type),
         steps=_steps(plan),
-        keys=tuple(f"{use.name} ({use.key_id})" for use in plan.keys),
+        keys=tuple(f"{use.name} ({use.key_id})" if use.key_id else use.name for use in plan.keys),
         reversible=bool(specs) and all(spec.options.info.reversible for spec in specs),
         leaks=leaks,
     )

@@ -36,7 +36,9 @@ class Work:
 
     def treat(self, chunk: Chunk) -> Treated:
         """Read, treat and encode one chunk."""
-        pieces, counts, rejected = [], Counts(), []
+        pieces: list[Any] = []
+        rejected: list[tuple[int, bytes]] = []
+        counts = Counts()
         for batch in chunk.read():
             try:
                 treated = self.pipeline.apply(batch)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,15 +24,14 @@ from pydp_cli.pipeline.local import run_file
 from pydp_cli.pipeline.model import Pipeline
 from pydp_cli.pipeline.report import FileReport, RunReport
 from pydp_cli.policy.model import DatasetPolicy, Policy
-
-SAMPLE_ROWS = 5
+from pydp_cli.policy.schema_checks import Purpose
 
 
 @dataclass(frozen=True)
 class Request:
     """What a command asks for: which files, treated for which purpose, to where."""
 
-    command: str
+    command: Purpose
     policy: Policy
     inputs: tuple[str, ...] = ()
     output: str | None = None
@@ -94,17 +92,6 @@ def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progr
         publication.commit()
     report.seconds = time.monotonic() - clock
     return report
-
-
-def sample_files(request: Request, open_keyring: OpenKeyring) -> list[Sample]:
-    """Compile every file's pipeline and treat a few rows of each, writing nothing."""
-    samples = []
-    for job in plan_jobs(request, open_keyring):
-        batches = (batch for chunk in job.source.chunks() for batch in chunk.read() if batch.num_rows)
-        for batch in islice(batches, 1):
-            before = batch.slice(0, SAMPLE_ROWS)
-            samples.append(Sample(job.file.relative_name, job.pipeline, before, job.pipeline.apply(before)))
-    return samples
 
 
 def plan_jobs(request: Request, open_keyring: OpenKeyring) -> list[Job]:

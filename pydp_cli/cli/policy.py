@@ -1,0 +1,119 @@
+"""`pydp policy`: check a policy, explain what it compiles to, and print its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pydp_cli.cli import options as opt
+from pydp_cli.cli.arrow import load_arrow
+
+if TYPE_CHECKING:
+    from pydp_cli.policy.model import Policy
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Check a policy, explain what it compiles to, and print its JSON Schema.",
+)
+
+
+@app.command(
+    epilog="""\b
+Example:
+  pydp policy check -p fixtures/pydp.yml
+"""
+)
+def check(*, policy: opt.PolicyFile = None, dataset: opt.Dataset = None, json: opt.Json = False) -> None:
+    """Check the policy alone, and against the files of its datasets where there are any.
+
+    Every problem is told, with its place. Ends with 2 where one is an error.
+    """
+    load_arrow()
+    from pydp_cli.cli.render import note, print_error, print_json
+    from pydp_cli.errors import PolicyError
+    from pydp_cli.pipeline.survey import check_files
+    from pydp_cli.policy.checks import check_policy
+
+    loaded = opt.find_and_load_policy(policy)
+    names = [dataset] if dataset is not None else list(loaded.datasets)
+    problems = check_policy(loaded)
+    checked = 0
+    for name in names:
+        files, found = check_files(loaded, name)
+        checked += files
+        problems += [problem for problem in found if problem not in problems]
+    if json:
+        print_json([vars(problem) for problem in problems])
+    elif problems:
+        print_error(PolicyError(problems))
+    if any(problem.severity == "error" for problem in problems):
+        raise typer.Exit(2)
+    if not json:
+        note(f"the policy is sound: {len(names)} datasets, checked against {checked} files")
+
+
+@app.command(
+    epilog="""\b
+Example:
+  pydp policy explain -p fixtures/pydp.yml --dataset customers
+"""
+)
+def explain(
+    *,
+    policy: opt.PolicyFile = None,
+    dataset: opt.Dataset = None,
+    keyring: opt.KeyringFile = None,
+    key_file: opt.KeyFile = None,
+    passphrase_file: opt.PassphraseFile = None,
+    json: opt.Json = False,
+) -> None:
+    """Show the compiled pipeline: each column's type in, steps, type out, key, and what it still tells.
+
+    Without an unlocked keyring the keys are shown by name only.
+    """
+    load_arrow()
+    from pydp_cli.cli.render import print_json
+    from pydp_cli.pipeline.survey import explain_dataset
+
+    loaded = opt.find_and_load_policy(policy)
+    names = [dataset] if dataset is not None else list(loaded.datasets)
+    unlock = opt.unlock_with(key_file, passphrase_file) if key_file or passphrase_file else None
+    path = keyring or loaded.keyring_path
+    stories = {name: explain_dataset(loaded, name, opt.open_if_unlocked(path, unlock)) for name in names}
+    if json:
+        print_json({name: [vars(story) for story in told] for name, told in stories.items()})
+        return
+    for name, told in stories.items():
+        _show(loaded, name, told)
+
+
+@app.command(
+    epilog="""\b
+Example:
+  pydp policy schema > pydp.schema.json
+"""
+)
+def schema() -> None:
+    """Print the policy's JSON Schema, by which editors complete and check it."""
+    load_arrow()
+    from pydp_cli.cli.render import print_json
+    from pydp_cli.policy.schema import policy_json_schema
+
+    print_json(policy_json_schema())
+
+
+def _show(policy: Policy, name: str, told: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{name} ({policy.datasets[name].path})", title_justify="left")
+    for heading in ("column", "type", "treatment", "key", "undone", "still tells"):
+        table.add_column(heading, overflow="fold")
+    for story in told:
+        types = story.type_in if story.type_out in {None, story.type_in} else f"{story.type_in} → {story.type_out}"
+        undone = "by the key" if story.reversible else "no"
+        table.add_row(story.column, types, " → ".join(story.steps), "\n".join(story.keys), undone, story.leaks)
+    Console().print(table)
