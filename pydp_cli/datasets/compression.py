@@ -41,7 +41,7 @@ def open_decompressed(stream: BinaryIO, kind: str | None, name: str) -> BinaryIO
 
 def open_compressed(stream: BinaryIO, kind: str | None) -> BinaryIO:
     """Write plain bytes to a compressed stream; closing it writes the trailer and leaves `stream` open."""
-    return _WRITERS[kind](stream) if kind else _Kept(stream)
+    return _WRITERS[kind](stream) if kind else cast("BinaryIO", _Kept(stream))
 
 
 class _Decompressed(io.RawIOBase):

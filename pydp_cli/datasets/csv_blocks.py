@@ -1,7 +1,7 @@
 """Cut a stream of CSV into blocks that end where a record ends, with few and fast looks at the bytes.
 
 Every second quote ends what the one before it began, so a line ending with an even number of quotes before it ends a
-record. That holds as long as every quote is where it belongs; `quotes_are_sound` tells.
+record. That holds as long as every quote is where it belongs (`csv_quotes`).
 """
 
 from __future__ import annotations
@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pydp_cli.datasets.csv_dialect import CsvDialect
+from pydp_cli.datasets.csv_quotes import CR, LF, WINDOW_BYTES, Bytes, count_byte, last_bit, quoting
 from pydp_cli.datasets.csv_records import scan_records
 from pydp_cli.errors import InputError
 
 MAX_RECORD_BYTES = 1 << 30
-LF, CR = 10, 13
-_WINDOW = 1 << 20
-
-Bytes = npt.NDArray[np.uint8]
 
 
 class Reader(Protocol):
@@ -70,7 +66,7 @@ def cut_blocks(reader: Reader, rest: bytes, cutting: Cutting, *, offset: int, li
         data = np.frombuffer(buffer, np.uint8)
         if got:
             end, quotes = _record_end(data, cutting)
-            last = end is None and not cutting.set_aside and not quotes_are_sound(data, cutting.dialect)
+            last = end is None and not cutting.set_aside and not _is_sound(data, cutting)
         else:
             end, quotes, last = None, 0, True
             data = data if cutting.one_column else _without_blank_end(data)
@@ -105,6 +101,10 @@ def _quotes(data: Bytes, cutting: Cutting) -> int:
     return count_byte(data, ord(cutting.dialect.quote)) if cutting.dialect.quote else 0
 
 
+def _is_sound(data: Bytes, cutting: Cutting) -> bool:
+    return not cutting.dialect.quote or quoting(data, cutting.dialect).sound
+
+
 def _record_end(data: Bytes, cutting: Cutting) -> tuple[int | None, int]:
     """Find the end of the last record that is whole, or None, and count the quotes before it.
 
@@ -113,8 +113,9 @@ def _record_end(data: Bytes, cutting: Cutting) -> tuple[int | None, int]:
     end = _last_line_end(data)
     quotes = _quotes(data[:end], cutting)
     if quotes % 2:
-        end, quotes = _last_even_line_end(data[:end], ord(cutting.dialect.quote), quotes)
-    if cutting.set_aside and quotes_are_sound(data[:end] if end else data, cutting.dialect) is False:
+        end = last_bit(quoting(data[:end], cutting.dialect).line_ends) + 1
+        quotes = _quotes(data[:end], cutting)
+    if cutting.set_aside and not _is_sound(data[:end] if end else data, cutting):
         end = max((record.end for record in scan_records(data.tobytes(), cutting.dialect, complete=False)), default=0)
         quotes = _quotes(data[:end], cutting)
     if end and not cutting.one_column and data[:end][-3:].tobytes().endswith((b"\n\n", b"\n\r\n")):
@@ -130,29 +131,15 @@ def _last_line_end(data: Bytes) -> int:
         found = data[start:stop].tobytes().rfind(b"\n")
         if found >= 0:
             return start + found + 1
-        stop, length = start, min(2 * length, _WINDOW)
+        stop, length = start, min(2 * length, WINDOW_BYTES)
     return 0
-
-
-def _last_even_line_end(data: Bytes, quote: int, quotes: int) -> tuple[int, int]:
-    """Find the position after the last line feed with an even number of the data's quotes before it, or 0."""
-    for start in range((len(data) - 1) // _WINDOW * _WINDOW, -1, -_WINDOW):
-        window = data[start : start + _WINDOW]
-        at_quotes = np.flatnonzero(window == quote)
-        at_line_feeds = np.flatnonzero(window == LF)
-        quotes -= len(at_quotes)
-        before = np.searchsorted(at_quotes, at_line_feeds) + quotes
-        even = np.flatnonzero(before % 2 == 0)
-        if len(even):
-            return start + int(at_line_feeds[even[-1]]) + 1, int(before[even[-1]])
-    return 0, 0
 
 
 def _without_blank_end(data: Bytes) -> Bytes:
     """Drop the blank lines at the end; nothing is left of blank lines alone."""
     stop = len(data)
     while stop > 0:
-        start = max(0, stop - _WINDOW)
+        start = max(0, stop - WINDOW_BYTES)
         text = np.flatnonzero((data[start:stop] != LF) & (data[start:stop] != CR))
         if len(text):
             end = start + int(text[-1]) + 1
@@ -160,32 +147,3 @@ def _without_blank_end(data: Bytes) -> Bytes:
             return data[: end + (2 if ending == b"\r\n" else ending.startswith(b"\n"))] if b"\n" in ending else data
         stop = start
     return data[:0]
-
-
-def quotes_are_sound(data: Bytes, dialect: CsvDialect) -> bool:
-    """Tell whether every quote begins, ends or is doubled in a field, as far as `data` goes.
-
-    Looks at what is beside each quote: the odd ones open, so a field must begin there (or the quote before it has just
-    closed, and the two are one quote of the text); the even ones close.
-    """
-    if not dialect.quote:
-        return True
-    quote, delimiter = ord(dialect.quote), ord(dialect.delimiter)
-    inside = 0
-    for start in range(0, len(data), _WINDOW):
-        at_quotes = np.flatnonzero(data[start : start + _WINDOW] == quote) + start
-        opening, closing = at_quotes[inside::2], at_quotes[1 - inside :: 2]
-        before = data.take(opening[1:] - 1 if len(opening) and opening[0] == 0 else opening - 1)
-        after = data.take(closing[:-1] + 1 if len(closing) and closing[-1] == len(data) - 1 else closing + 1)
-        if not ((before == delimiter) | (before == LF) | (before == quote)).all():
-            return False
-        if not ((after == delimiter) | (after == LF) | (after == quote) | (after == CR)).all():
-            return False
-        inside = (inside + len(at_quotes)) % 2
-    return True
-
-
-def count_byte(data: Bytes, value: int) -> int:
-    """Count one byte value; a comparison of all beats a search for each where there are many."""
-    windows = (data[start : start + _WINDOW] for start in range(0, len(data), _WINDOW))
-    return sum(int(np.count_nonzero(window == value)) for window in windows)

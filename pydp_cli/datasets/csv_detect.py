@@ -12,7 +12,7 @@ from pydp_cli.errors import InputError
 
 SAMPLE_BYTES = 1 << 16
 _CANDIDATES = (",", ";", "\t", "|")
-_RECORDS_LOOKED_AT = 500
+_RECORDS_LOOKED_AT = 200
 
 _MARKS = (  # the longer ones first: the mark of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8"),

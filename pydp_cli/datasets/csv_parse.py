@@ -1,8 +1,8 @@
 """Parse a block of CSV with Arrow, and prove that what it made of the block is the only way to read it.
 
 Arrow's parser is fast but lenient: it takes quotes in odd places as text, a lone carriage return as a line ending and
-a blank line as a row of nothing. The proof counts: line feeds against rows, delimiters against cells, quotes that open
-against quotes that close.
+a blank line as a row of nothing. The proof is that every quote is where it belongs, and that there are as many rows as
+line feeds outside quotes, none of them blank.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from pydp_cli.datasets.csv_blocks import CR, LF, Bytes, quotes_are_sound
 from pydp_cli.datasets.csv_dialect import CsvDialect
+from pydp_cli.datasets.csv_quotes import count_bits, quoting
 
 _BOM = "\ufeff".encode()
 _BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
@@ -62,12 +62,15 @@ def _is_utf8(data: pa.Buffer) -> bool:
 
 def _empty_as_null(column: pa.StringArray) -> pa.StringArray:
     """Make empty cells null: faster than to have Arrow look each cell up, and the same where nothing is quoted."""
-    filled = lengths(column) > 0
+    if not len(column):
+        return column
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    filled = offsets[1:] > offsets[:-1]
     if filled.all():
         return column
     valid = pa.py_buffer(np.packbits(filled, bitorder="little"))
-    _, offsets, data = column.buffers()
-    return pa.StringArray.from_buffers(len(column), offsets, data, valid, -1, column.offset)
+    _, ends, data = column.buffers()
+    return pa.StringArray.from_buffers(len(column), ends, data, valid, -1, column.offset)
 
 
 @lru_cache
@@ -103,10 +106,8 @@ def is_proven(
         return False
     if not quotes:
         return rows == line_feeds
-    every = np.frombuffer(data, np.uint8)
-    if rows == line_feeds and _quotes_enclose(every, quotes, rows * (len(columns) - 1), dialect):
-        return True
-    return quotes % 2 == 0 and _pairs_up(every, rows, dialect)
+    found = quoting(np.frombuffer(data, np.uint8), dialect)
+    return found.sound and found.closed and count_bits(found.line_ends) == rows
 
 
 def _has_empty_row(columns: list[pa.StringArray]) -> bool:
@@ -125,31 +126,3 @@ def lengths(column: pa.StringArray) -> npt.NDArray[np.int32]:
         return np.zeros(0, np.int32)
     offsets: npt.NDArray[np.int32] = np.frombuffer(column.buffers()[1], np.int32)
     return np.diff(offsets[column.offset : column.offset + len(column) + 1])
-
-
-def _quotes_enclose(every: Bytes, quotes: int, delimiters: int, dialect: CsvDialect) -> bool:
-    """Tell whether quotes are only around fields that hold neither quotes nor delimiters nor line feeds.
-
-    If there are only as many delimiters and line feeds as cells need, each of them separates cells. If moreover every
-    quote is right after one or right before one, then each is at the edge of a cell. A cell with an opening quote only
-    would have swallowed the next delimiter; so if those that open are as many as those that close, none stands alone.
-    """
-    is_separator = every == ord(dialect.delimiter)
-    if np.count_nonzero(is_separator) != delimiters:
-        return False
-    is_quote = every == ord(dialect.quote)
-    is_separator |= every == LF
-    opening = np.count_nonzero(is_quote[1:] & is_separator[:-1]) + int(is_quote[0])
-    if dialect.newline == "\r\n":
-        is_separator |= every == CR
-    closing = np.count_nonzero(is_quote[:-1] & is_separator[1:])
-    return bool(opening == closing and opening + closing == quotes)
-
-
-def _pairs_up(every: Bytes, rows: int, dialect: CsvDialect) -> bool:
-    """Tell whether the quotes are sound and the rows are the line feeds outside them."""
-    if not quotes_are_sound(every, dialect):
-        return False
-    at_quotes = np.flatnonzero(every == ord(dialect.quote))
-    before = np.searchsorted(at_quotes, np.flatnonzero(every == LF))
-    return int(np.count_nonzero(before % 2 == 0)) == rows

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from pydp_cli.datasets.csv_detect import SAMPLE_BYTES, detect_dialect, detect_en
 from pydp_cli.datasets.csv_dialect import CsvDialect, CsvOptions
 from pydp_cli.datasets.csv_parse import is_proven, parse_block
 from pydp_cli.datasets.csv_records import LONE_CR, TEXT_AFTER_QUOTE, UNCLOSED_QUOTE, Record, scan_records
-from pydp_cli.datasets.csv_stream import Filling, open_decoded, original_bytes
+from pydp_cli.datasets.csv_stream import Filling, ReadInto, open_decoded, original_bytes
 from pydp_cli.errors import InputError
 
 BLOCK_BYTES = 1 << 20
@@ -132,7 +132,8 @@ class CsvChunk:
         if record.fields != expected:
             blank = record.fields == 1 and not data[record.start : record.end].strip(b"\r\n")
             got = "a blank line" if blank else f"{record.fields} field{'s' * (record.fields != 1)}"
-            return InputError(f"{got} where {expected} are expected", place=f"{name}:{line}", hint=_SET_ASIDE_HINT)
+            wanted = f"{expected} fields are" if blank else f"{expected} {'is' if expected == 1 else 'are'}"
+            return InputError(f"{got} where {wanted} expected", place=f"{name}:{line}", hint=_SET_ASIDE_HINT)
         return None
 
 
@@ -184,9 +185,10 @@ def open_csv(
     for an empty file, a bad header, and names that occur twice.
     """
     options = options or CsvOptions()
-    head = Filling(stream).read(SAMPLE_BYTES)
+    plain = cast("ReadInto", stream)
+    head = Filling(plain).read(SAMPLE_BYTES)
     encoding, mark = detect_encoding(head, options, name)
-    reader = open_decoded(stream, head, encoding, name, skip=len(mark), escape=set_aside)
+    reader = open_decoded(plain, head, encoding, name, skip=len(mark), escape=set_aside)
     sample = reader.read(SAMPLE_BYTES)
     while b"\n" not in sample and not reader.ended and len(sample) <= MAX_RECORD_BYTES:
         sample += reader.read(len(sample))
@@ -240,10 +242,11 @@ def _read_columns(
     if not text.strip(b"\r\n"):
         raise InputError("the header line is blank", place=f"{name}:1", hint="a CSV file begins with column names")
     names = _header_names(text, record.fields, dialect)
-    twice = sorted({column for column in names if names.count(column) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise InputError(
-            f'the header names the column "{twice[0]}" twice',
+    if len(set(names)) < len(names):
+        second = next(position for position, column in enumerate(names) if column in names[:position])
+        first = names.index(names[second])
+        raise InputError(  # without the name: where there is no header it is a value
+            f"columns {first + 1} and {second + 1} have the same name in the header",
             place=f"{name}:1",
             hint="rename one; or, if the file has no header, declare header: false under csv:",
         )

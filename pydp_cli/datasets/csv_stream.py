@@ -10,14 +10,18 @@ from pydp_cli.errors import InputError
 _ESCAPING = "surrogateescape"
 
 
-class _Into(Protocol):
-    def readinto(self, target: memoryview, /) -> int | None: ...
+class ReadInto(Protocol):
+    """The one thing that is asked of a stream; every binary stream has it."""
+
+    def readinto(self, target: memoryview, /) -> int | None:
+        """Fill the target as far as it is possible at once; 0 at the end."""
+        ...
 
 
 class Filling:
     """Reads as much as is asked for, and remembers whether the stream has ended: a pipe gives less at a time."""
 
-    def __init__(self, stream: _Into) -> None:
+    def __init__(self, stream: ReadInto) -> None:
         self._stream = stream
         self.ended = False
 
@@ -37,7 +41,7 @@ class Filling:
 
 
 def open_decoded(
-    stream: _Into, head: bytes, encoding: str, name: str, *, skip: int = 0, escape: bool = False
+    stream: ReadInto, head: bytes, encoding: str, name: str, *, skip: int = 0, escape: bool = False
 ) -> Filling:
     """Read a stream as UTF-8, beginning with what was already read of it but for the first `skip` bytes.
 
@@ -64,7 +68,7 @@ def original_bytes(text: bytes, encoding: str) -> bytes:
 class _Joined:
     """A stream with what was already read of it put back."""
 
-    def __init__(self, head: bytes, stream: _Into) -> None:
+    def __init__(self, head: bytes, stream: ReadInto) -> None:
         self._head, self._stream = head, stream
 
     def readinto(self, target: memoryview) -> int | None:
@@ -78,7 +82,7 @@ class _Joined:
 class _Transcoded:
     """Reads a stream in another encoding as UTF-8; `place` is where in the file the stream stands."""
 
-    def __init__(self, stream: _Into, encoding: str, errors: str, name: str, place: int) -> None:
+    def __init__(self, stream: ReadInto, encoding: str, errors: str, name: str, place: int) -> None:
         self._stream, self._encoding, self._name, self._place = stream, encoding, name, place
         self._decoder = codecs.getincrementaldecoder(encoding)(errors)
         self._raw = bytearray(1 << 16)

@@ -90,8 +90,11 @@ def _quote_where_needed(
         needed = np.zeros(len(column), bool) if needed is None else needed
         needed[rows] = True
     assert needed is not None
-    if column.null_count:  # the bytes beneath a null are no text
-        needed &= column.is_valid().to_numpy(zero_copy_only=False)
+    if column.null_count:
+        beneath = needed & ~column.is_valid().to_numpy(zero_copy_only=False)
+        if beneath.any():  # Arrow's writer looks at the bytes beneath a null too: take leaves none there
+            column = column.take(pa.array(np.arange(len(column))))
+            needed &= ~beneath
     places = np.flatnonzero(needed)
     return _with_quotes(column, places, dialect, shields, name) if len(places) else column
 
@@ -177,6 +180,7 @@ class CsvSink:
         self._stream = stream
         self._line_end = dialect.newline.encode(dialect.encoding)
         self._held = b""
+        self._ends_blank = False
         if dialect.bom:
             stream.write("\ufeff".encode(dialect.encoding))
         if dialect.header:
@@ -188,10 +192,14 @@ class CsvSink:
             self._stream.write(self._held)
             self._stream.write(memoryview(piece)[: -len(self._line_end)])
             self._held = self._line_end
+            self._ends_blank = piece == self._line_end or piece.endswith(self._line_end * 2)
 
     def close(self) -> None:
-        """Write the last line ending, if the file is to have one. The stream is its owner's to close."""
-        if self.final_newline:
+        """Write the last line ending, if the file is to have one. The stream is its owner's to close.
+
+        A blank last line is a null in a file of one column, and only its line ending shows that it is there.
+        """
+        if self.final_newline or self._ends_blank:
             self._stream.write(self._held)
         self._held = b""
 

@@ -6,12 +6,12 @@ import csv
 import io
 
 import pytest
-from tests.datasets.csv_copy import Row, read_csv
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pydp_cli.datasets.csv_dialect import CsvOptions
 from pydp_cli.errors import InputError
+from tests.datasets.csv_copy import Row, read_csv
 
 OPTIONS = CsvOptions(delimiter=",", quote='"')
 
