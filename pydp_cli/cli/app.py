@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -74,6 +75,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command, print its error if there is one, and give the exit code."""
+    arguments = arguments or ["--help"]
     from pydp_cli.cli.render import print_error, print_usage_problem
 
     command = typer.main.get_command(app)
@@ -86,11 +88,17 @@ def run(arguments: list[str]) -> int:
     except UsageProblem as error:
         print_usage_problem(error)
         return 2
+    except SystemExit as ending:  # Typer ends the process on a closed pipe; that is not a failure of ours
+        if not isinstance(ending.__context__, BrokenPipeError):
+            raise
+        _silence_stdout()
+        return 0
     except BrokenPipeError:
         _silence_stdout()
         return 0
-    except (KeyboardInterrupt, typer.Abort):
-        return 130
+    except (KeyboardInterrupt, typer.Abort) as ending:
+        interrupt = ending if isinstance(ending, KeyboardInterrupt) else ending.__context__
+        return 128 + getattr(interrupt, "signum", signal.SIGINT)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must not print data
         from pydp_cli.cli.crash import report_crash
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,6 +10,7 @@ from pydp_cli.cli import options as opt
 from pydp_cli.cli.arrow import load_arrow
 
 if TYPE_CHECKING:
+    from pydp_cli.pipeline.explain import ColumnStory
     from pydp_cli.policy.model import Policy
 
 app = typer.Typer(
@@ -105,15 +106,21 @@ def schema() -> None:
     print_json(policy_json_schema())
 
 
-def _show(policy: Policy, name: str, told: list[Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _show(policy: Policy, name: str, told: list[ColumnStory]) -> None:
+    from pydp_cli.cli.render import print_grid
 
-    table = Table(title=f"{name} ({policy.datasets[name].path})", title_justify="left")
-    for heading in ("column", "type", "treatment", "key", "undone", "still tells"):
-        table.add_column(heading, overflow="fold")
-    for story in told:
-        types = story.type_in if story.type_out in {None, story.type_in} else f"{story.type_in} → {story.type_out}"
-        undone = "by the key" if story.reversible else "no"
-        table.add_row(story.column, types, " → ".join(story.steps), "\n".join(story.keys), undone, story.leaks)
-    Console().print(table)
+    print_grid(
+        f"{name} ({policy.datasets[name].path})",
+        ("column", "type", "treatment", "key", "undone", "still tells"),
+        [
+            (
+                story.column,
+                story.type_in if story.type_out in {None, story.type_in} else f"{story.type_in} → {story.type_out}",
+                " → ".join(story.steps),
+                "\n".join(story.keys),
+                "by the key" if story.reversible else "no",
+                story.leaks,
+            )
+            for story in told
+        ],
+    )

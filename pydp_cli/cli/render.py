@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from pydp_cli.errors import PolicyError, PydpError
@@ -49,6 +50,20 @@ def _complain(severity: str, message: str, hint: str | None) -> None:
     print(f"pydp: {word} {message}", file=sys.stderr)
     if hint:
         print(f"pydp: {styled('hint:', DIM, sys.stderr)} {hint}", file=sys.stderr)
+
+
+def print_grid(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table with borders, whose cells fold to the width of the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
 
 
 def print_json(value: Any) -> None:

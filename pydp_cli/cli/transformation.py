@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pydp_cli.cli.options import seen_folder
-from pydp_cli.cli.render import note, print_json
+from pydp_cli.cli.render import note, print_grid, print_json
 from pydp_cli.datasets.publish import staged
 from pydp_cli.datasets.signals import terminate_as_exception
 from pydp_cli.errors import KeyringError, UsageError
@@ -131,18 +131,10 @@ def _show_samples(samples: list[Sample], showing: Showing) -> None:
         columns = {sample.name: _columns(sample, reveal=showing.reveal) for sample in samples}
         print_json({name: [vars(shown) for shown in told] for name, told in columns.items()})
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
     for sample in samples:
-        table = Table(title=sample.name, title_justify="left", show_lines=False)
-        for heading in ("column", "before", "after"):
-            table.add_column(heading, overflow="fold")
-        for shown in _columns(sample, reveal=showing.reveal):
-            after = "(dropped)" if shown.after is None else "\n".join(shown.after)
-            table.add_row(shown.column, "\n".join(shown.before), after)
-        console.print(table)
+        shown = _columns(sample, reveal=showing.reveal)
+        rows = [(one.column, "\n".join(one.before), "\n".join(one.after or ["(dropped)"])) for one in shown]
+        print_grid(sample.name, ("column", "before", "after"), rows)
 
 
 @dataclass(frozen=True)
