@@ -75,36 +75,36 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command, print its error if there is one, and give the exit code."""
-    arguments = arguments or ["--help"]
-    from pydp_cli.cli.render import print_error, print_usage_problem
-
     command = typer.main.get_command(app)
     try:
-        result = command.main(args=arguments, prog_name="pydp", standalone_mode=False)
+        result = command.main(args=arguments or ["--help"], prog_name="pydp", standalone_mode=False)
         sys.stdout.flush()
-    except PydpError as error:
+    except BaseException as error:  # noqa: BLE001 - the last line of defence: a bug must not print data
+        return _exit_code(error)
+    return result if isinstance(result, int) else 0
+
+
+def _exit_code(error: BaseException) -> int:
+    """Tell the user what ended the run, and give its exit code."""
+    from pydp_cli.cli.render import print_error, print_usage_problem
+
+    if isinstance(error, PydpError):
         print_error(error)
         return error.exit_code
-    except UsageProblem as error:
+    if isinstance(error, UsageProblem):
         print_usage_problem(error)
         return 2
-    except SystemExit as ending:  # Typer ends the process on a closed pipe; that is not a failure of ours
-        if not isinstance(ending.__context__, BrokenPipeError):
-            raise
+    # Typer turns a closed pipe into SystemExit, and an interrupt into Abort, with the cause as their context
+    cause = error.__context__ if isinstance(error, (SystemExit, typer.Abort)) and error.__context__ else error
+    if isinstance(cause, BrokenPipeError):
         _silence_stdout()
         return 0
-    except BrokenPipeError:
-        _silence_stdout()
-        return 0
-    except (KeyboardInterrupt, typer.Abort) as ending:
-        interrupt = ending if isinstance(ending, KeyboardInterrupt) else ending.__context__
-        return 128 + getattr(interrupt, "signum", signal.SIGINT)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must not print data
-        from pydp_cli.cli.crash import report_crash
+    if isinstance(cause, (KeyboardInterrupt, typer.Abort)):
+        return 128 + getattr(cause, "signum", signal.SIGINT)
+    from pydp_cli.cli.crash import report_crash
 
-        report_crash(error)
-        return 1
-    return result if isinstance(result, int) else 0
+    report_crash(error)
+    return 1
 
 
 def _silence_stdout() -> None:

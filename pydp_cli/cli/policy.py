@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import typer
@@ -107,20 +110,21 @@ def schema() -> None:
 
 
 def _show(policy: Policy, name: str, told: list[ColumnStory]) -> None:
-    from pydp_cli.cli.render import print_grid
+    """Print a dataset's columns, each as a heading line and what is done to it below."""
+    from pydp_cli.cli.render import BOLD, styled
 
-    print_grid(
-        f"{name} ({policy.datasets[name].path})",
-        ("column", "type", "treatment", "key", "undone", "still tells"),
-        [
-            (
-                story.column,
-                story.type_in if story.type_out in {None, story.type_in} else f"{story.type_in} → {story.type_out}",
-                " → ".join(story.steps),
-                "\n".join(story.keys),
-                "by the key" if story.reversible else "no",
-                story.leaks,
+    typer.echo(styled(f"{name}: {policy.datasets[name].path}", BOLD, sys.stdout))
+    width = max((len(story.column) for story in told), default=0)
+    for story in told:
+        types = story.type_in if story.type_out in {None, story.type_in} else f"{story.type_in} → {story.type_out}"
+        facts = [" → ".join(story.steps), *(f"key {key}" for key in story.keys)]
+        if story.reversible:
+            facts.append("can be undone by the key")
+        indent = " " * (width + 4)
+        typer.echo(f"  {styled(story.column.ljust(width), BOLD, sys.stdout)}  {types}")
+        for text in (", ".join(facts), f"still tells {story.leaks}"):
+            lines = wrap(
+                text, shutil.get_terminal_size().columns, initial_indent=indent, subsequent_indent=indent + "  "
             )
-            for story in told
-        ],
-    )
+            typer.echo("\n".join(lines))
+    typer.echo()

@@ -12,7 +12,8 @@ import pyarrow as pa
 from pydp_cli.errors import KeyringError, PolicyError, UnsupportedType, UsageError
 from pydp_cli.keys.keyring import ColumnKey
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, KeyUse, Parse, Pipeline, RowFilter
-from pydp_cli.pipeline.physical import dense_type, stored_type
+from pydp_cli.pipeline.physical import stored_type
+from pydp_cli.policy.column_types import dense_type
 from pydp_cli.policy.conditions import compile_condition
 from pydp_cli.policy.model import DatasetPolicy, Policy
 from pydp_cli.policy.schema_checks import Purpose, check_schema

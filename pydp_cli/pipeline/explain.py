@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydp_cli.pipeline.model import ColumnPlan, Pipeline
+from pydp_cli.policy.column_types import type_name
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ def _story(plan: ColumnPlan) -> ColumnStory:
         leaks = specs[-1].options.leak()
     return ColumnStory(
         column=plan.name,
-        type_in=str(plan.declared or plan.source),
-        type_out=None if plan.output is None else str(plan.output.type),
+        type_in=type_name(plan.declared or plan.source),
+        type_out=None if plan.output is None else type_name(plan.output.type),
         steps=_steps(plan),
         keys=tuple(f"{use.name} ({use.key_id})" if use.key_id else use.name for use in plan.keys),
         reversible=bool(specs) and all(spec.options.info.reversible for spec in specs),

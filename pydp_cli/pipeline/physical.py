@@ -9,14 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pydp_cli.transforms.types import is_text
-
-
-def dense_type(kind: pa.DataType) -> pa.DataType:
-    """Name the type that transforms see for a stored type."""
-    if pa.types.is_dictionary(kind):
-        return dense_type(kind.value_type)
-    return pa.string() if is_text(kind) else kind
+from pydp_cli.policy.column_types import dense_type
 
 
 def densify(column: pa.Array) -> pa.Array:
