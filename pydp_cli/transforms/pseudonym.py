@@ -141,10 +141,6 @@ class Pseudonym(TransformOptions):
             return math.log2(fake_values(self.locale, self.format).count)
         return float(self._bits())
 
-    def collision_probability(self, population: int) -> float:
-        """Bound the probability that two of `population` different values share a pseudonym."""
-        return float(-math.expm1(-population * (population - 1) / 2 / 2 ** self.space_bits()))
-
     def bind(self, binding: Binding) -> Pseudonymize:
         """Derive the domain's key."""
         domain = self.domain or binding.column

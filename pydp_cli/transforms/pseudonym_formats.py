@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -153,8 +152,3 @@ def mail_domains(column: pa.StringArray) -> pa.StringArray:
     parts = pa.StringArray.from_buffers(2 * len(column), pa.py_buffer(bounds), column.buffers()[2])
     behind = parts.take(pa.array(np.arange(1, 2 * len(column), 2)))
     return pc.if_else(pc.is_valid(column), behind, "") if column.null_count else behind
-
-
-def collision_bits(population: int, probability: float = 1e-6) -> int:
-    """Give the bits that keep `population` values apart but for a probability (the birthday bound)."""
-    return math.ceil(math.log2(population * population / 2 / probability))

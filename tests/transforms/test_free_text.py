@@ -111,6 +111,7 @@ def test_folding_leads_back_to_whole_characters(text):
         ("（ａｄａ＠example.com）", "（[EMAIL]）"),
         ("a\u00adda\u200b@example.com", "[EMAIL]"),
         ("ada [at] example [dot] org", "[EMAIL]"),
+        ("ｈｔｔｐ：／／ｌｏｃａｌ ok", "[URL] ok"),
         ("ｗｗｗ．ｅｘａｍｐｌｅ．ｏｒｇ ok", "[URL] ok"),
         ("https://example.org/?mail=ada@example.org&t=1", "[URL]"),
         ("", ""),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pydp_cli.errors import UnsupportedType
 from pydp_cli.transforms.pseudonym import Pseudonym
-from pydp_cli.transforms.pseudonym_formats import collision_bits, mail_domains
+from pydp_cli.transforms.pseudonym_formats import mail_domains
 from pydp_cli.transforms.registry import transforms
 from tests.transforms.keyed import binding, texts, treat
 
@@ -119,14 +119,14 @@ def test_does_not_collide_within_the_bound():
     words = np.random.default_rng(1).integers(0, 256, (len(column), 16), np.uint8)
     rendering = Pseudonym().bind(binding()).rendering
     assert pc.count_distinct(rendering(words, column)).as_py() == len(column)
-    assert Pseudonym().collision_probability(1_000_000_000) < 1e-6
-    assert collision_bits(1_000_000_000) == 79
+    assert (10**9) ** 2 / 2 / 2 ** Pseudonym().space_bits() < 1e-6  # among a billion people
 
 
-def test_collision_probability_is_the_birthday_bound():
-    assert math.isclose(Pseudonym(bits=20).collision_probability(1206), 0.5, rel_tol=0.01)
-    assert Pseudonym(format="name").collision_probability(100_000) > 0.99
+def test_tells_how_many_pseudonyms_there_are():
+    assert Pseudonym(bits=20).space_bits() == 20
     assert Pseudonym(format="uuid").space_bits() == 122
+    assert Pseudonym(format="integer").space_bits() == 63
+    assert math.isclose(Pseudonym(format="name").space_bits(), math.log2(690 * 1000))
 
 
 @pytest.mark.parametrize(
