@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CONSTRAINTS := constraints.txt
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --constraint $(CONSTRAINTS)
 SETUP := pyproject.toml $(CONSTRAINTS)
 
 .PHONY: help demo test lint bench docs fuzz constraints clean

@@ -39,7 +39,8 @@ def make_keyring() -> None:
 
 def measure_speed(stem: Path, rounds: int, only: frozenset[str]) -> tuple[list[Figure], dict[str, object]]:
     """Race all on CSV and on Parquet, with one worker and with two, each format in one set of rounds."""
-    figures, times = [], {}
+    figures: list[Figure] = []
+    times: dict[str, object] = {}
     for form in FORMS:
         fields = {threads: contestants(stem.with_suffix(f".{form}"), threads, only) for threads in (1, 2)}
         if "pandas" in fields[2]:
@@ -76,7 +77,8 @@ def measure_start(rounds: int) -> tuple[list[Figure], dict[str, object]]:
 
 def measure_memory(rounds: int) -> tuple[list[Figure], dict[str, object]]:
     """Compare the peaks of a million rows and of twenty."""
-    figures, peaks = [], {}
+    figures: list[Figure] = []
+    peaks: dict[str, object] = {}
     for form in FORMS:
         few, many = (
             Contestant(
