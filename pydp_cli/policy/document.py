@@ -224,7 +224,7 @@ class _Builder:
             self.stop(mark, "tags are not allowed", "leave out what begins with `!`")
         if kind == "ScalarEvent":
             plain = event.style is None or event.style == ""
-            text = str(event.value)
+            text = self._whole(str(event.value), mark)
             blank = plain and text == ""
             if self._expects_key():
                 self._key(text, mark, plain=plain)
@@ -243,6 +243,14 @@ class _Builder:
         if event.anchor is not None:
             self._open.add(event.anchor)
         self._stack.append((Node(mark, {} if kind == "MappingStartEvent" else []), [], event.anchor))
+
+    def _whole(self, text: str, mark: Mark) -> str:
+        """Join the escapes of a character beyond 16 bits, which JSON writes as two."""
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self.stop(mark, "an escape that is half a character")
+        return text
 
     def _expects_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1][0].content, dict) and not self._stack[-1][1]

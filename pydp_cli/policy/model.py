@@ -195,6 +195,13 @@ class DatasetPolicy(PolicyModel):
     derived_from: Annotated[Names, Field(description="The datasets that it was made from.")] = ()
     models: Annotated[Names, Field(description="Models that were trained on it.")] = ()
 
+    @field_validator("path")
+    @classmethod
+    def _path(cls, path: str | None) -> str | None:
+        if path is not None and "\0" in path:
+            raise ValueError("must not hold a null character")
+        return path
+
     @field_validator("links", mode="before")
     @classmethod
     def _links(cls, raw: Any) -> Any:

@@ -96,6 +96,7 @@ def to_text(data: Any) -> str:
     """Write plain data as YAML, quoting every text that a reader could take for something else."""
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.representer import RoundTripRepresenter
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     def styled(value: Any, depth: int) -> Any:
@@ -114,7 +115,14 @@ def to_text(data: Any) -> str:
             return DoubleQuotedScalarString(value)
         return value
 
+    class Representer(RoundTripRepresenter):
+        """Writes null out, where ruamel leaves nothing."""
+
+    Representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     yaml = YAML()
+    yaml.Representer = Representer
     yaml.width = 4096
     yaml.allow_unicode = True
     stream = io.StringIO()

@@ -204,7 +204,7 @@ def _flow(value: Any) -> str:
 
 def _text(text: str) -> str:
     """Write a text plain where that is safe; JSON's quotes and escapes are YAML's too."""
-    return text if is_plain(text) else json.dumps(text)
+    return text if is_plain(text) else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 __all__ = ["mask_shape", "starter_policy"]

@@ -15,7 +15,6 @@ from pydp_cli.policy.settings import policy_to_yaml
 from tests.policy.examples import EXAMPLE, policy_with
 
 
-
 def complaints(text):
     with pytest.raises(PolicyError) as caught:
         parse_policy(text.encode())
@@ -93,7 +92,7 @@ def test_every_problem_is_reported_at_its_place():
         'pydp.yml:8:38: "encoding" is not a known text encoding',
         "pydp.yml:9:16: a link is written DATASET.COLUMN (for example customers.id)",
         'pydp.yml:10:34: "keep" must be an ISO 8601 duration, such as P3Y or P30D',
-        "pydp.yml:11:16: condition, character 11: a quote that is not closed (a \" within text is doubled)",
+        'pydp.yml:11:16: condition, character 11: a quote that is not closed (a " within text is doubled)',
         'pydp.yml:13:10: unknown transform "psuedonym" (did you mean "pseudonym"?)',
         'pydp.yml:14:18: transform "mask" has no option "keep_lst" (did you mean "keep_last"?)',
         'pydp.yml:14:42: "keep_last" must be a whole number',
@@ -131,7 +130,11 @@ def test_a_thousand_problems_are_cut_short():
 
 
 def test_no_message_repeats_a_value():
-    columns = ["a: {mask: {keep_last: s3cret, char: s3cret}}", "b: {constant: [s3cret]}", "c: {map: {default: {x: s3cret}}}"]
+    columns = [
+        "a: {mask: {keep_last: s3cret, char: s3cret}}",
+        "b: {constant: [s3cret]}",
+        "c: {map: {default: {x: s3cret}}}",
+    ]
     assert "s3cret" not in " ".join(complaints(policy_with(columns)))
 
 
@@ -294,14 +297,33 @@ def test_other_columns_can_be_changed():
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["keep", "mask", "", "a == 1", "P1Y", "text"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["anonymize", "encrypt", "type", "mask", "map", "when", "columns", "path", "fpe", "keep_last", "values", "decide"]
-        ),
-        inner,
-        max_size=3,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["keep", "mask", "", "a == 1", "P1Y", "text"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "anonymize",
+                    "encrypt",
+                    "type",
+                    "mask",
+                    "map",
+                    "when",
+                    "columns",
+                    "path",
+                    "fpe",
+                    "keep_last",
+                    "values",
+                    "decide",
+                ]
+            ),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=12,
 )
