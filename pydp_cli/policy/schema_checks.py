@@ -34,9 +34,10 @@ class _SchemaCheck:
     def __init__(self, policy: Policy, name: str, schema: pa.Schema) -> None:
         self.policy, self.name, self.schema = policy, name, schema
         self.dataset: DatasetPolicy = policy.datasets[name]
-        kinds = {}
+        kinds, self.stored = {}, {}
         for column in schema:
             declared = self.declared(column)
+            self.stored[column.name] = dense_type(column.type)
             kinds[column.name] = dense_type(column.type) if declared is None else declared
         self.kinds: dict[str, pa.DataType] = kinds
         self.logical = pa.schema(list(kinds.items()))
@@ -95,7 +96,7 @@ class _SchemaCheck:
                 yield Problem(f'`bind` names "{name}", which the data does not have', place=at, hint=hint)
 
     def _type(self, column: str, treated: ColumnPolicy) -> Iterator[Problem]:
-        stored = dense_type(self.schema.field(self.schema.names.index(column)).type)
+        stored = self.stored[column]
         if treated.type is None or is_text(stored) or treated.type == stored:
             return
         alike = any(

@@ -127,11 +127,11 @@ def parse_setting(text: str) -> tuple[str, StepSpec]:
     """
     column, name, options = split_setting(text)
     model = transforms().get(name)
-    known = {} if model is None else {_written(model, field): field for field in model.model_fields}
-    main = None
-    if model is not None and model.info.main_option is not None:
-        main = _written(model, model.info.main_option)
-    raw = setting_options(column, name, options, known=known, main=main)
+    raw: dict[str, Any] = {}
+    if model is not None:
+        known = {_written(model, field): field for field in model.model_fields}
+        main = None if model.info.main_option is None else _written(model, model.info.main_option)
+        raw = setting_options(column, name, options, known=known, main=main)
     findings: list[Finding] = []
     step = read_step({name: raw}, (), findings)
     if step is None or findings:

@@ -82,13 +82,17 @@ def test_a_column_must_say_what_anonymize_does_to_it():
         ("a: {bin: 5}", pa.list_(pa.int64()), 'column "a": transform "bin" takes number, not list<item: int64>'),
         ("a: [{date: year}, {mask: 1}]", pa.string(), 'column "a": transform "mask" takes text, not date32[day]'),
         ("a: [drop, redact]", pa.string(), '"redact" comes after the column is dropped'),
-        ("a: {date_shift: {within: P30D, per: id}}", pa.date32(), '"date_shift" reads column "id", which the data does not have'),
-        ("a: {type: int64, anonymize: keep}", pa.list_(pa.int64()), 'column "a" is declared int64, and is list<item: int64> in the data'),
+        ("a: {date_shift: {within: P30D, per: id}}", pa.date32(),
+         '"date_shift" reads column "id", which the data does not have'),
+        ("a: {type: int64, anonymize: keep}", pa.list_(pa.int64()),
+         'column "a" is declared int64, and is list<item: int64> in the data'),
         ("a: {redact: {}, when: b == 1}", pa.string(), 'condition, character 1: there is no column "b"'),
-        ("a: {redact: {}, when: a == 1}", pa.string(), 'condition, character 6: column "a" is text, and is compared with a number'),
+        ("a: {redact: {}, when: a == 1}", pa.string(),
+         'condition, character 6: column "a" is text, and is compared with a number'),
         ("a: {drop: {}, when: a is null}", pa.string(), 'column "a": "drop" has a condition and drops the column'),
         ("a: {date: {truncate: year}, when: a is null}", pa.string(), None),
-        ("a: {age_from: 2026-01-01, when: a is null}", pa.date32(), 'column "a": "age_from" has a condition and makes int32 of date'),
+        ("a: {age_from: 2026-01-01, when: a is null}", pa.date32(),
+         'column "a": "age_from" has a condition and makes int32 of date'),
         ("a: {encrypt: {bind: [b]}, anonymize: keep}", pa.string(), '`bind` names "b", which the data does not have'),
         ("a: keep", pa.struct([("b", pa.int64())]), None),
         ("a: drop", pa.map_(pa.string(), pa.int64()), None),
@@ -174,12 +178,16 @@ LINK = "    links: {customer: customers.id}\n"
 def test_linked_columns_must_still_join():
     assert check(two("id: {pseudonym: x}", "customer: {pseudonym: x}", links=LINK)) == []
     assert check(two("id: {pseudonym: x}", "customer: {pseudonym: y}", links=LINK)) == [
-        'orders.customer and customers.id are linked, and will not join: pseudonym in domain "y" and '
-        'pseudonym in domain "x"'
+        (
+            'orders.customer and customers.id are linked, and will not join: pseudonym in domain "y" and '
+            'pseudonym in domain "x"'
+        )
     ]
     assert check(two("id: {pseudonym: x}", "customer: {pseudonym: x}", links=LINK, release="    release: r\n")) == [
-        'orders.customer and customers.id are linked, and will not join: pseudonym in domain "x" of release "r" and '
-        'pseudonym in domain "x"'
+        (
+            'orders.customer and customers.id are linked, and will not join: pseudonym in domain "x" of release "r" '
+            'and pseudonym in domain "x"'
+        )
     ]
     assert check(two("id: {pseudonym: x}", "customer: keep", links=LINK), "warning") == [
         'orders.customer and customers.id are linked, and will not join: kept and pseudonym in domain "x"'

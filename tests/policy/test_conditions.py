@@ -90,7 +90,7 @@ def literals(draw, column):
 
 
 @st.composite
-def comparisons(draw):
+def comparisons(draw):  # noqa: PLR0911 - one for each shape
     """A comparison, a list or a test for null: its text, and the truth of a row (None: unknown)."""
     column = draw(st.sampled_from(sorted(KINDS)))
     name, get = written(column), operator.itemgetter(column)
@@ -194,7 +194,7 @@ def test_rows_are_selected_as_a_plain_reading_says(condition, rows):
 @given(CONDITIONS, ROWS)
 def test_slices_and_other_kinds_of_text_make_no_difference(condition, rows):
     text, holds = condition
-    compiled = pickle.loads(pickle.dumps(compile_condition(text, SCHEMA)))
+    compiled = pickle.loads(pickle.dumps(compile_condition(text, SCHEMA)))  # noqa: S301
     columns = {name: column_of([*rows, *rows], name).slice(len(rows)) for name in compiled.columns}
     for name, kind in (("text", pa.large_string()), ("odd `name", pa.dictionary(pa.int32(), pa.string()))):
         if name in columns:

@@ -54,7 +54,7 @@ def test_the_digest_is_of_what_is_said_not_of_how_it_is_written():
 
 def test_a_policy_can_be_sent_to_workers():
     policy = parse_policy(EXAMPLE.encode())
-    assert pickle.loads(pickle.dumps(policy)).digest == policy.digest
+    assert pickle.loads(pickle.dumps(policy)).digest == policy.digest  # noqa: S301
 
 
 def test_every_problem_is_reported_at_its_place():
@@ -166,7 +166,8 @@ def test_what_is_to_be_decided_loads(written):
 
 @pytest.mark.parametrize(
     "written",
-    ["true", "random", "deterministic", "fpe", "{fpe: true}", "{mode: deterministic, domain: x, nulls: encrypt, pad: 16}",
+    ["true", "random", "deterministic", "fpe", "{fpe: true}",
+     "{mode: deterministic, domain: x, nulls: encrypt, pad: 16}",
      "{blind_index: {population: 1000}, per_subject: true, key: main}"],
 )  # fmt: skip
 def test_encryption_survives_being_written_out(written):

@@ -57,11 +57,12 @@ def test_a_treatment_is_one_step_or_a_list():
 
 def test_steps_can_be_sent_to_workers():
     step = parse_step({"pseudonym": {"domain": "x"}, "when": "a is null"})
-    assert pickle.loads(pickle.dumps(step)) == step
+    assert pickle.loads(pickle.dumps(step)) == step  # noqa: S301
 
 
 MISTAKES = {
     "psuedonym": ('unknown transform "psuedonym"', 'did you mean "pseudonym"?'),
+    "prefx:3": ('unknown transform "prefx"', 'did you mean "prefix"?'),
     "qqqq": ('unknown transform "qqqq"', "`pydp policy schema` lists them"),
     "mask:keep_lst=4": ('transform "mask" has no option "keep_lst"', 'did you mean "keep_last"?'),
     "mask:keep_last=four": ('"keep_last" must be a whole number', None),
@@ -74,8 +75,10 @@ MISTAKES = {
     "keep:5": ('"keep" has an option without a name', "write OPTION=VALUE, and quote a value that has a comma"),
     "top_code:max=1,max_age=2": ("give either `max` (numbers) or `max_age` (birth dates)", None),
     "constant:[1, 2]": (
-        '"value" must be text, true or false, a whole number, a number, a date like YYYY-MM-DD or a time like '
-        "YYYY-MM-DDThh:mm:ss",
+        (
+            '"value" must be text, true or false, a whole number, a number, a date like YYYY-MM-DD or a time like '
+            "YYYY-MM-DDThh:mm:ss"
+        ),
         None,
     ),
     "mask:1,2": ('"mask" has an option without a name', "write OPTION=VALUE, and quote a value that has a comma"),
