@@ -2,7 +2,7 @@
 
     with Publication() as publication:
         staged = publication.stage("out/people.csv")
-        staged.stream.write(...)
+        staged.file.write(...)
         publication.commit()            # all targets appear here; leaving without it removes every temp file
 
 Whatever ends the block (an error, a signal turned into an exception, a kill) leaves the old targets as they were. A
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import re
 import stat
@@ -42,7 +41,7 @@ class Staged:
     """One output on its way: write to `stream`, then commit the publication."""
 
     target: str
-    stream: BinaryIO
+    file: StagedFile
     temp: str | None = None  # None: written directly (stdout, a pipe, a device)
     real: str | None = None  # where the temp goes: the target with symbolic links followed
     replace: bool = False
@@ -50,6 +49,11 @@ class Staged:
     in_place: bool = False
     mode: int = 0o600
     verify: Verify | None = None
+
+    @property
+    def stream(self) -> BinaryIO:
+        """What to write to."""
+        return cast("BinaryIO", self.file)
 
 
 class Publication:
@@ -117,8 +121,8 @@ class Publication:
     def discard(self) -> None:
         """Remove what is staged and not published."""
         for staged in self._staged:
+            staged.file.abandon()
             if staged.temp is not None:
-                cast("StagedFile", staged.stream).abandon()
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(staged.temp)
         self._staged.clear()
@@ -141,7 +145,7 @@ class Publication:
 
     def _stage_directly(self, target: str) -> Staged | None:
         if target == "-":
-            return Staged("-", _unclosed(sys.stdout.fileno()))
+            return Staged("-", StagedFile(sys.stdout.fileno(), "standard output", shared=True))
         try:
             if _DESCRIPTOR_PATH.match(target):
                 # Through the descriptor, not by name: renaming over a redirected file would leave the shell's behind.
@@ -174,7 +178,7 @@ class Publication:
             raise output_error(error, target) from error
         return Staged(
             target,
-            cast("BinaryIO", stream),
+            stream,
             temp=temp,
             real=real,
             replace=force or in_place,
@@ -207,11 +211,11 @@ def already_exists(target: str) -> OutputError:
 
 def _finish_writing(staged: Staged) -> None:
     if staged.temp is None:
-        staged.stream.flush()
+        staged.file.close()
         return
     try:
-        staged.stream.flush()
-        descriptor = staged.stream.fileno()
+        staged.file.flush()
+        descriptor = staged.file.fileno()
         if staged.in_place:
             assert staged.real is not None
             copy_attributes(staged.real, descriptor, place=staged.target)
@@ -235,7 +239,7 @@ def _appear(staged: Staged) -> None:
             os.replace(staged.temp, staged.real)
         else:
             _rename_without_replacing(staged.temp, staged.real)
-        staged.stream.close()
+        staged.file.close()
     except FileExistsError as error:
         raise OutputError("appeared while the run was at work, and was left as it is", place=staged.target) from error
     except OSError as error:
@@ -276,11 +280,6 @@ def _is_special(target: str) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _open_directly(target: str) -> BinaryIO:
+def _open_directly(target: str) -> StagedFile:
     """Open a pipe or device for writing: neither created nor truncated."""
-    return open(os.open(target, os.O_WRONLY | os.O_CLOEXEC), "wb", buffering=1 << 18)  # noqa: PTH123
-
-
-def _unclosed(descriptor: int) -> BinaryIO:
-    """Write to a descriptor that others use too, so that closing the stream does not close it."""
-    return cast("BinaryIO", io.BufferedWriter(io.FileIO(descriptor, "wb", closefd=False), 1 << 18))
+    return StagedFile(os.open(target, os.O_WRONLY | os.O_CLOEXEC), target)

@@ -44,10 +44,13 @@ def output_error(error: OSError, target: str) -> OutputError:
 
 
 class StagedFile(io.BufferedWriter):
-    """A buffered file whose write errors are `OutputError`s about the target, not about the temp file."""
+    """A buffered file whose write errors are `OutputError`s about the target, not about the temp file.
 
-    def __init__(self, descriptor: int, target: str) -> None:
-        self._raw = _RawFile(descriptor, target)
+    A `shared` descriptor (standard output) is left open when the stream is closed.
+    """
+
+    def __init__(self, descriptor: int, target: str, *, shared: bool = False) -> None:
+        self._raw = _RawFile(descriptor, target, shared=shared)
         super().__init__(self._raw, BUFFER_BYTES)
 
     def abandon(self) -> None:
@@ -56,13 +59,15 @@ class StagedFile(io.BufferedWriter):
 
 
 class _RawFile(io.FileIO):
-    def __init__(self, descriptor: int, target: str) -> None:
-        super().__init__(descriptor, "wb")
+    def __init__(self, descriptor: int, target: str, *, shared: bool) -> None:
+        super().__init__(descriptor, "wb", closefd=not shared)
         self._target = target
 
     def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
+        except BrokenPipeError:  # the reader has had enough: no error, and the command's to end quietly
+            raise
         except OSError as error:
             raise output_error(error, self._target) from error
 

@@ -27,9 +27,7 @@ def parquet(**options):
     return out.getvalue()
 
 
-CHECKED = {
-    version: parquet(write_page_checksum=True, data_page_version=version) for version in ("1.0", "2.0")
-}
+CHECKED = {version: parquet(write_page_checksum=True, data_page_version=version) for version in ("1.0", "2.0")}
 UNCHECKED = parquet(compression="zstd")
 
 
@@ -125,7 +123,9 @@ print("alive")
     assert done.stdout == "alive\n", done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1PAR1", b"a,b\n1,2\n", b"\0" * 100, b"PAR1" + b"\0" * 50 + b"PAR1"])
+@pytest.mark.parametrize(
+    "data", [b"", b"PAR1", b"PAR1PAR1", b"a,b\n1,2\n", b"\0" * 100, b"PAR1" + b"\0" * 50 + b"PAR1"]
+)
 def test_what_is_no_parquet_file_is_an_input_error(data):
     with pytest.raises(InputError):
         open_parquet(io.BytesIO(data), "in.parquet")
