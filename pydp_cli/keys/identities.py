@@ -96,11 +96,11 @@ def read_identity_file(path: Path) -> Identity:
 
 def read_recipient(named: str) -> Recipient:
     """Give a recipient: its text, or the name of a file that holds the text."""
-    if named.startswith("pydp-identity-"):
+    if named.lower().startswith("pydp-identity-"):
         raise UsageError(
             "this is an identity, which is secret: name the recipient", hint="an identity's file shows its recipient"
         )
-    if named.startswith("pydp-"):
+    if named.lower().startswith("pydp-"):
         return parse_recipient(named)
     try:
         text = Path(named).read_bytes()[:MOST_BYTES].decode("ascii", errors="replace")

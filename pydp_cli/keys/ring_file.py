@@ -106,8 +106,7 @@ def replace_file(path: Path, data: bytes, verify: Callable[[bytes], object], *, 
         temp = _written(path, data, verify)
         try:
             if keep_previous:
-                before = _written(path, path.read_bytes(), lambda _: None)
-                before.replace(previous)
+                _keep(path, previous)
             else:
                 previous.unlink(missing_ok=True)
             temp.replace(path)
@@ -116,6 +115,14 @@ def replace_file(path: Path, data: bytes, verify: Callable[[bytes], object], *, 
         sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"the keyring cannot be written ({error.strerror})", place=str(path)) from error
+
+
+def _keep(path: Path, previous: Path) -> None:
+    copy = _written(path, path.read_bytes(), lambda _: None)
+    try:
+        copy.replace(previous)
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _written(path: Path, data: bytes, verify: Callable[[bytes], object]) -> Path:
