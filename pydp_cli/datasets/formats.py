@@ -6,6 +6,7 @@ A package may add a format of its own through the entry point group `pydp.format
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -141,7 +142,10 @@ def _make_delimited(delimiter: str) -> Callable[[Making], Sink]:
 def _open_parquet(opening: Opening) -> Source:
     from pydp_cli.datasets.parquet_read import open_parquet
 
-    return open_parquet(opening.path or opening.stream, opening.name)
+    if opening.path is None:
+        return open_parquet(opening.stream, opening.name)
+    opening.stream.close()  # pyarrow's own reading of a path is faster
+    return open_parquet(opening.path, opening.name)
 
 
 def _make_parquet(making: Making) -> Sink:
@@ -199,13 +203,16 @@ def open_source(
     csv_options: CsvOptions | None = None,
     set_aside: bool = False,
     block_bytes: int | None = None,
+    closing: contextlib.ExitStack | None = None,
 ) -> Source:
-    """Open one input for reading; its format is looked at where the name does not tell.
+    """Open one input for reading; its format is looked at where the name does not tell. `closing` gets to close it.
 
     Raises `InputError` with the file's name where it cannot be read or is not of that format.
     """
     name = file.relative_name if file.path == "-" else file.path
     stream, path = _open_stream(file, name)
+    if closing is not None and file.path != "-":
+        closing.callback(stream.close)
     form = file.format
     if form is None:
         form, stream = _sniff(stream)
@@ -263,11 +270,18 @@ def _open_stream(file: InputFile, name: str) -> tuple[BinaryIO, str | None]:
             return file.filesystem.open_input_file(file.path), None
         if file.path == "-":
             return sys.stdin.buffer, None
-        stream = open(file.path, "rb")  # noqa: SIM115, PTH123 - the source keeps it open
+        stream = _InputStream(io.FileIO(file.path), 1 << 18)
     except OSError as error:
         reason = (error.strerror or "error").lower()
         raise InputError(f"cannot be read ({reason})", place=name) from error
-    return stream, file.path if stream.seekable() else None
+    return cast("BinaryIO", stream), file.path if stream.seekable() else None
+
+
+class _InputStream(io.BufferedReader):
+    """A file that a source holds for as long as it lives, and that closes with it."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _sniff(stream: BinaryIO) -> tuple[Format, BinaryIO]:

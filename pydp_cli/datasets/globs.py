@@ -36,7 +36,7 @@ def walk_files(directory: str) -> list[str]:
         os.path.relpath(_join(folder, entry.name), directory)
         for folder in _walk_folders(directory)
         for entry in _scan(folder)
-        if is_data_name(entry.name) and entry.is_file()
+        if is_data_name(entry.name) and os.path.isfile(_join(folder, entry.name))
     )
 
 
@@ -85,7 +85,9 @@ def _walk_folders(folder: str) -> Iterator[str]:
             continue
         seen.add((here.st_dev, here.st_ino))
         yield current
-        below = [entry for entry in _scan(current) if entry.is_dir() and is_data_name(entry.name)]
+        below = [
+            entry for entry in _scan(current) if is_data_name(entry.name) and os.path.isdir(_join(current, entry.name))
+        ]
         below.sort(key=lambda entry: entry.name, reverse=True)
         # Links wait until all real folders are seen, so that a link to one of them does not take its place.
         waiting[:0] = [_join(current, entry.name) for entry in below if entry.is_symlink()]
