@@ -19,7 +19,7 @@ from pydp_cli.datasets.csv_dialect import CsvDialect
 from pydp_cli.datasets.csv_text import has_text, text_of
 from pydp_cli.errors import OutputError, UnsupportedType
 
-_STAND_INS = (0xFF, 0xFE, 0xFD, 0xFC, 0xF8)
+_STAND_INS = range(0xF8, 0x100)
 """Bytes that occur in no UTF-8 text; each stands for one structural character."""
 
 
@@ -29,7 +29,7 @@ class CsvEncoder:
 
     dialect: CsvDialect
 
-    def encode(self, batch: pa.RecordBatch) -> bytes:
+    def encode(self, batch: pa.RecordBatch) -> bytes | pa.Buffer:
         """Write the rows, each with its line ending, in the encoding of the file.
 
         Null is the dialect's null text. Quotes are around what holds a delimiter, a quote or a line ending, around
@@ -38,32 +38,49 @@ class CsvEncoder:
         if not batch.num_rows or not batch.num_columns:
             return b""
         dialect = self.dialect
-        names = [str(position) for position in range(batch.num_columns)]
-        text = [text_of(column) for column in batch.columns]
         shields = _shields(dialect)
         columns, shielded = [], False
-        for name, column in zip(batch.schema.names, text, strict=True):
-            quoted = _quote_where_needed(column, dialect, shields, name, alone=len(text) == 1)
-            shielded |= quoted is not column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            text = text_of(column)
+            quoted = _quote_where_needed(text, dialect, shields, name, alone=batch.num_columns == 1)
+            shielded |= quoted is not text
             columns.append(quoted)
-        out = pa.BufferOutputStream()
+        written = _write(columns, dialect, shields if shielded else {})
+        return written if dialect.encoding == "utf-8" else _in_encoding(written.to_pybytes(), dialect.encoding)
+
+
+def _write(columns: list[pa.StringArray], dialect: CsvDialect, shields: dict[bytes, int]) -> pa.Buffer:
+    rows, ends = len(columns[0]), [_offsets(column) for column in columns]
+    text = sum(int(offsets[-1] - offsets[0]) for offsets in ends)
+    nulls = sum(column.null_count for column in columns) * len(dialect.null.encode())
+    buffer = pa.allocate_buffer(text + nulls + rows * (len(columns) - 1 + len(dialect.newline)))  # never too small
+    with pa.FixedSizeBufferWriter(buffer) as out:
         pyarrow.csv.write_csv(
-            pa.RecordBatch.from_arrays(columns, names=names),
+            pa.RecordBatch.from_arrays(columns, names=[str(position) for position in range(len(columns))]),
             out,
             pyarrow.csv.WriteOptions(
                 include_header=False,
-                batch_size=max(1, min(batch.num_rows, (1 << 16) // len(columns))),
+                batch_size=max(1, min(rows, (1 << 16) // len(columns))),
                 delimiter=dialect.delimiter,
                 eol=dialect.newline,
                 null_string=dialect.null,
                 quoting_style="none",
             ),
         )
-        written: bytes = out.getvalue().to_pybytes()
-        if shielded:
-            for character, stand_in in shields.items():
-                written = written.replace(bytes([stand_in]), character)
-        return written if dialect.encoding == "utf-8" else _in_encoding(written, dialect.encoding)
+        size = out.tell()
+    if shields:
+        characters = np.zeros(256, np.uint8)
+        for character, stand_in in shields.items():
+            characters[stand_in] = character[0]
+        every = np.frombuffer(buffer, np.uint8)[:size]
+        places = np.flatnonzero(every >= _STAND_INS[0])
+        every[places] = characters[every[places]]
+    return buffer.slice(0, size)
+
+
+def _offsets(column: pa.StringArray) -> npt.NDArray[np.int32]:
+    offsets: npt.NDArray[np.int32] = np.frombuffer(column.buffers()[1], np.int32)
+    return offsets[column.offset : column.offset + len(column) + 1]
 
 
 def _shields(dialect: CsvDialect) -> dict[bytes, int]:
@@ -76,8 +93,7 @@ def _quote_where_needed(
     column: pa.StringArray, dialect: CsvDialect, shields: dict[bytes, int], name: str, *, alone: bool
 ) -> pa.StringArray:
     """Quote the cells that need it, and put stand-ins for structural characters; the same object if there are none."""
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-    data = column.buffers()[2]
+    offsets, data = _offsets(column), column.buffers()[2]
     text = data.slice(int(offsets[0]), int(offsets[-1] - offsets[0])).to_pybytes() if data else b""
     found = [character for character in shields if character in text]
     needed = _null_lookalikes(column, np.diff(offsets), dialect, alone=alone)
@@ -90,7 +106,7 @@ def _quote_where_needed(
         needed = np.zeros(len(column), bool) if needed is None else needed
         needed[rows] = True
     assert needed is not None
-    if column.null_count:
+    if found and column.null_count:
         beneath = needed & ~column.is_valid().to_numpy(zero_copy_only=False)
         if beneath.any():  # Arrow's writer looks at the bytes beneath a null too: take leaves none there
             column = column.take(pa.array(np.arange(len(column))))
@@ -104,11 +120,13 @@ def _null_lookalikes(
 ) -> npt.NDArray[np.bool_] | None:
     """Find text that would be read as null without quotes; None if there is none."""
     looks: npt.NDArray[np.bool_] = lengths == len(dialect.null.encode())
-    if dialect.null and looks.any():
-        looks = pc.fill_null(pc.equal(column, dialect.null), fill_value=False).to_numpy(zero_copy_only=False)
     if dialect.null and alone and dialect.quote:
-        looks = looks | (lengths == 0)  # other readers skip a blank line
-    return looks.copy() if looks.any() else None
+        looks |= lengths == 0  # other readers skip a blank line
+    if looks.any() and column.null_count:
+        looks &= column.is_valid().to_numpy(zero_copy_only=False)
+    if dialect.null and looks.any():
+        looks &= pc.is_in(column, pa.array(["", dialect.null])).to_numpy(zero_copy_only=False)
+    return looks if looks.any() else None
 
 
 def _with_quotes(
@@ -186,13 +204,14 @@ class CsvSink:
         if dialect.header:
             self.write(_header(schema, dialect), None)
 
-    def write(self, piece: bytes, group: int | None) -> None:  # noqa: ARG002 - CSV has no groups
+    def write(self, piece: bytes | pa.Buffer, group: int | None) -> None:  # noqa: ARG002 - CSV has no groups
         """Append one piece; its last line ending is held back until it is known not to be the file's last."""
-        if piece:
+        if len(piece):
+            text = memoryview(piece).cast("B")
             self._stream.write(self._held)
-            self._stream.write(memoryview(piece)[: -len(self._line_end)])
+            self._stream.write(text[: -len(self._line_end)])
             self._held = self._line_end
-            self._ends_blank = piece == self._line_end or piece.endswith(self._line_end * 2)
+            self._ends_blank = text[-2 * len(self._line_end) :] in (self._line_end, self._line_end * 2)
 
     def close(self) -> None:
         """Write the last line ending, if the file is to have one. The stream is its owner's to close.
