@@ -76,7 +76,8 @@ def _translate(details: ErrorDetails, model: type[BaseModel], raw: Any, subject:
     if kind == "extra_forbidden":
         word = str(details["loc"][-1])
         known = _keys(model, details["loc"][:-1])
-        named = f'{subject} has no option "{word}"' if subject.startswith("transform") and len(path) == 1 else f'unknown key "{word}"'
+        is_option = subject.startswith("transform") and len(path) == 1
+        named = f'{subject} has no option "{word}"' if is_option else f'unknown key "{word}"'
         return [Finding(path, named, did_you_mean(word, known), at_key=True)]
     return [Finding(path, _sentence(_name(path) or subject, kind, context, details["msg"]))]
 

@@ -1,5 +1,7 @@
 """What is wrong with a policy is found before a row is read: by itself, and against the schema of the data."""
 
+import math
+
 import pyarrow as pa
 import pytest
 
@@ -234,6 +236,12 @@ def test_collisions_are_bounded_for_the_declared_population(bits, population, se
     if severity is not None:
         assert collision_probability(population, bits_needed(population)) <= 1e-6
         assert f"{population:,} values" in problems[0].message
+
+
+def test_the_bound_is_that_of_the_birthday_paradox():
+    assert collision_probability(23, math.log2(365)) == pytest.approx(0.5, abs=0.001)
+    assert collision_probability(1, 1) == 0
+    assert bits_needed(10**6) == 59
 
 
 def test_a_small_domain_without_a_population_is_a_warning():

@@ -223,6 +223,21 @@ def test_not_binds_tighter_than_and_and_and_than_or():
     assert select("not a == b", **rows) == [False, True, True, False]
 
 
+def test_null_is_neither_in_a_list_nor_outside_of_it():
+    assert select('a in ["x"]', a=["x", "y", None]) == [True, False, False]
+    assert select('a not in ["x"]', a=["x", "y", None]) == [False, True, False]
+    assert select("a not in [1]", a=[1, 2, None]) == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("sign", "selected"),
+    [("<", [1]), ("<=", [1]), (">", [2]), (">=", [2]), ("==", []), ("!=", [1, 2])],
+)
+def test_whole_numbers_are_compared_with_fractions_exactly(sign, selected):
+    assert select(f"a {sign} 1.5", a=[1, 2, None]) == [1 in selected, 2 in selected, False]
+    assert select(f"a {sign} -1.5", a=[-2, -1, None]) == [1 in selected, 2 in selected, False]
+
+
 def test_patterns_are_those_of_re2():
     assert select(r'matches(a, "^\d+$")', a=["12", "1a", None]) == [True, False, False]
 

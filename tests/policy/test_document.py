@@ -70,7 +70,7 @@ def test_a_bomb_costs_no_more_than_its_text():
 def test_values_are_yaml_1_2_and_codes_stay_text():
     raw = b"a: NO\nb: 007\nc: '7'\nd: 1.5\ne: null\nf: [yes, true]\n1: one\ng: |\n  two\n  lines\nh: {}\n"
     assert read_document(raw, "p").data() == {
-        "a": "NO", "b": "007", "c": "7", "d": 1.5, "e": None, "f": ["yes", True], "1": "one", 
+        "a": "NO", "b": "007", "c": "7", "d": 1.5, "e": None, "f": ["yes", True], "1": "one",
         "g": "two\nlines\n", "h": {},
     }  # fmt: skip
 
