@@ -62,6 +62,8 @@ BUILT_IN = {
     "shares": "pydp_cli.keys.shares:SharesProtector",
     "passphrase": "pydp_cli.keys.passphrase:PassphraseProtector",
     "command": "pydp_cli.keys.command:CommandProtector",
+    "aws-kms": "pydp_cli.keys.aws_kms:AwsKmsProtector",
+    "vault": "pydp_cli.keys.vault:VaultProtector",
 }
 
 
