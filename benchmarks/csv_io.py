@@ -23,8 +23,8 @@ from pydp_cli.datasets.csv_read import open_csv
 from pydp_cli.datasets.csv_write import CsvSink
 
 REPEATS = 7
-FIRST = "Anna Ben Carla David Emma Felix Greta Hans Ines Jan Karl Lena Moritz Nora Otto Paula Jürgen Zoë".split()
-LAST = "Schmidt Müller Weber Fischer Meyer Wagner Becker Schulz Hoffmann Koch Richter Klein Wolf Neumann".split()
+FIRST = ["Anna", "Ben", "Carla", "David", "Emma", "Felix", "Greta", "Hans", "Ines", "Jan", "Lena", "Jürgen", "Zoë"]
+LAST = ["Schmidt", "Müller", "Weber", "Fischer", "Meyer", "Wagner", "Becker", "Schulz", "Hoffmann", "Koch", "Neumann"]
 NOTES = ["called no answer", "likes blue", "", "regular customer for years", "prefers e-mail", "ok"]
 QUOTED_NOTES = ["called, no answer", 'likes "blue"', "", "regular customer for years", "prefers e-mail", "ok"]
 
@@ -47,7 +47,9 @@ def table(rows: int, notes: list[str]) -> pa.Table:
             "email": pc.binary_join_element_wise(local, "example.com", "@"),
             "phone": pc.binary_join_element_wise("+49 170", numbers(10**6, 10**7), " "),
             "name": pc.binary_join_element_wise(first, last, " "),
-            "birth_date": pa.array(rng.integers(-10_000, 15_000, rows).astype(np.int32)).cast(pa.date32()).cast("string"),
+            "birth_date": pa.array(rng.integers(-10_000, 15_000, rows).astype(np.int32))
+            .cast(pa.date32())
+            .cast("string"),
             "zip": numbers(10_000, 100_000),
             "salary": numbers(20_000, 150_000),
             "country": choice(["DE", "FR", "AT", "CH", "US"]),

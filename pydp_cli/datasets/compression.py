@@ -142,12 +142,12 @@ _READERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     "gzip": lambda stream: cast("BinaryIO", gzip.GzipFile(fileobj=stream, mode="rb")),
     "zstd": lambda stream: cast("BinaryIO", _ZstdFrames(stream)),
     "bzip2": lambda stream: cast("BinaryIO", bz2.BZ2File(stream, "rb")),
-    "xz": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream, "rb")),
+    "xz": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream, "rb")),  # noqa: SIM115 - its owner closes it
 }
 
 _WRITERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     "gzip": _gzip_writer,
     "zstd": _zstd_writer,
     "bzip2": lambda stream: cast("BinaryIO", bz2.BZ2File(stream, "wb")),
-    "xz": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream, "wb")),
+    "xz": lambda stream: cast("BinaryIO", lzma.LZMAFile(stream, "wb")),  # noqa: SIM115 - its owner closes it
 }

@@ -155,9 +155,10 @@ def _with_quotes(
 
 def _needs_quotes(cells: pa.StringArray, dialect: CsvDialect) -> bool:
     structural = [dialect.delimiter, "\r", "\n"]
-    return any(pc.any(pc.match_substring(cells, text)).as_py() for text in structural) or pc.any(
-        pc.equal(cells, dialect.null)
-    ).as_py()
+    return (
+        any(pc.any(pc.match_substring(cells, text)).as_py() for text in structural)
+        or pc.any(pc.equal(cells, dialect.null)).as_py()
+    )
 
 
 def _translated(cells: pa.StringArray, stand_ins: dict[int, int]) -> pa.StringArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 
 import pyarrow as pa
@@ -16,8 +16,8 @@ from pydp_cli.datasets.csv_write import CsvEncoder, CsvSink
 from pydp_cli.errors import UnsupportedType
 from pydp_cli.transforms.canonical import canonical_text, has_canonical_text
 
-INSTANTS = st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2200, 1, 1))
-SPANS = st.timedeltas(datetime.timedelta(days=-99), datetime.timedelta(days=99))
+INSTANTS = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1))  # noqa: DTZ001 - zoneless is meant
+SPANS = st.timedeltas(dt.timedelta(days=-99), dt.timedelta(days=99))
 VALUES = {
     pa.int8(): st.integers(-128, 127),
     pa.uint64(): st.integers(0, 2**64 - 1),
@@ -66,8 +66,8 @@ def test_each_type_reads_like_this():
             "f": pa.array([1.0]),
             "d": pa.array([decimal.Decimal("0.0000001")]),
             "b": pa.array([True]),
-            "day": pa.array([datetime.date(2024, 2, 29)]),
-            "at": pa.array([datetime.datetime(2024, 2, 29, 13, 5, 0, 250_000)]),
+            "day": pa.array([dt.date(2024, 2, 29)]),
+            "at": pa.array(["2024-02-29 13:05:00.25"]).cast(pa.timestamp("us")),
             "zoned": pa.array([0], pa.timestamp("s", "Europe/Berlin")),
             "raw": pa.array([b"\xff\x00"]),
             "none": pa.nulls(1),
