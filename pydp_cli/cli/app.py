@@ -94,13 +94,12 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, UsageProblem):
         print_usage_problem(error)
         return 2
-    # Typer turns a closed pipe into SystemExit, and an interrupt into Abort, with the cause as their context
-    cause = error.__context__ if isinstance(error, (SystemExit, typer.Abort)) and error.__context__ else error
+    cause = error.__context__ if isinstance(error, SystemExit) else error  # Typer ends the process on a closed pipe
     if isinstance(cause, BrokenPipeError):
         _silence_stdout()
         return 0
-    if isinstance(cause, (KeyboardInterrupt, typer.Abort)):
-        return 128 + getattr(cause, "signum", signal.SIGINT)
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return 128 + signal.SIGINT
     from pydp_cli.cli.crash import report_crash
 
     report_crash(error)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import typer
 
 from pydp_cli.cli.options import seen_folder
 from pydp_cli.cli.render import note, print_grid, print_json
 from pydp_cli.datasets.publish import staged
-from pydp_cli.datasets.signals import terminate_as_exception
+from pydp_cli.datasets.signals import Terminated, terminate_as_exception
 from pydp_cli.errors import KeyringError, UsageError
 from pydp_cli.keys.keyring import Keyring, open_keyring
 from pydp_cli.pipeline.report import RunReport
@@ -49,13 +50,15 @@ def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, s
     def unlocked() -> Keyring:
         return open_keyring(keyring_path(request.policy, keyring), unlock, seen=seen_folder())
 
-    with terminate_as_exception():
-        if showing.dry_run:
-            _show_samples(sample_files(request, unlocked), showing)
-            return
-        request = replace(request, measure=showing.report is not None or showing.json)
-        with _progress(showing.quiet) as progress:
+    if showing.dry_run:
+        _show_samples(sample_files(request, unlocked), showing)
+        return
+    request = replace(request, measure=showing.report is not None or showing.json)
+    try:
+        with terminate_as_exception(), _progress(showing.quiet) as progress:
             report = transform_files(request, unlocked, progress)
+    except Terminated as ending:
+        raise typer.Exit(128 + ending.signum) from ending
     if showing.report is not None:
         _write_report(report, showing.report)
     if showing.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def check_files(policy: Policy, name: str) -> tuple[int, list[Problem]]:
         return 0, [Problem(f'dataset "{name}" has no files: {error.message}', place, error.hint, "warning")]
     problems: list[Problem] = []
     for file in files:
-        source = open_source(file, csv_options=policy.datasets[name].csv)
-        problems += [p for p in check_schema(policy, name, source.schema) if p not in problems]
+        with ExitStack() as closing:
+            schema = open_source(file, csv_options=policy.datasets[name].csv, closing=closing).schema
+        problems += [p for p in check_schema(policy, name, schema) if p not in problems]
     return len(files), problems
 
 
@@ -56,7 +58,8 @@ def explain_dataset(policy: Policy, name: str, keyring: Keyring | None) -> list[
     """Tell what a dataset's policy compiles to, by the schema of its first file, else by the policy alone (text)."""
     try:
         first = find_inputs([dataset_path(policy, name)])[0]
-        schema = open_source(first, csv_options=policy.datasets[name].csv).schema
+        with ExitStack() as closing:
+            schema = open_source(first, csv_options=policy.datasets[name].csv, closing=closing).schema
     except InputError:
         schema = pa.schema([(column, pa.string()) for column in policy.datasets[name].columns])
     return explain(compile_pipeline(policy, dataset=name, schema=schema, keyring=keyring or LockedKeyring()))
@@ -65,17 +68,19 @@ def explain_dataset(policy: Policy, name: str, keyring: Keyring | None) -> list[
 def sample_files(request: Request, open_keyring: OpenKeyring) -> list[Sample]:
     """Compile every file's pipeline and treat a few rows of each, writing nothing."""
     samples = []
-    for job in plan_jobs(request, open_keyring):
-        before = _head(job.source, SAMPLE_ROWS)
-        samples.append(Sample(job.file.relative_name, job.pipeline, before, job.pipeline.apply(before)))
+    with ExitStack() as closing:
+        for job in plan_jobs(request, open_keyring, closing):
+            before = _head(job.source, SAMPLE_ROWS)
+            samples.append(Sample(job.file.relative_name, job.pipeline, before, job.pipeline.apply(before)))
     return samples
 
 
 def sample_for_starter(path: str, base: Path) -> tuple[str, pa.Schema, pa.Table]:
     """Give a path as a policy in `base` names it, with the schema and some rows of its first file."""
-    source = open_source(find_inputs([path])[0])
     named = path if "://" in path else os.path.relpath(path, base)
-    return named, source.schema, pa.Table.from_batches([_head(source, STARTER_ROWS)])
+    with ExitStack() as closing:
+        source = open_source(find_inputs([path])[0], closing=closing)
+        return named, source.schema, pa.Table.from_batches([_head(source, STARTER_ROWS)])
 
 
 def _head(source: Source, rows: int) -> pa.RecordBatch:

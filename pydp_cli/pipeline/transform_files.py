@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -77,7 +78,6 @@ def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progr
     published.
     """
     started, clock = datetime.now(timezone.utc), time.monotonic()
-    jobs = plan_jobs(request, open_keyring)
     report = RunReport(
         command=request.command,
         version=version("pydp-cli"),
@@ -85,7 +85,8 @@ def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progr
         started=started.isoformat(timespec="seconds"),
         workers=request.workers,
     )
-    with Publication(force=request.force) as publication:
+    with ExitStack() as closing, Publication(force=request.force) as publication:
+        jobs = plan_jobs(request, open_keyring, closing)
         rejects = None if request.bad_rows is None else publication.stage(str(request.bad_rows)).stream
         for job in jobs:
             report.files.append(_run_job(job, request, publication, rejects, progress))
@@ -94,8 +95,8 @@ def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progr
     return report
 
 
-def plan_jobs(request: Request, open_keyring: OpenKeyring) -> list[Job]:
-    """Find the inputs, decide which dataset each is, open it, and compile its pipeline."""
+def plan_jobs(request: Request, open_keyring: OpenKeyring, closing: ExitStack) -> list[Job]:
+    """Find the inputs, decide which dataset each is, open it, and compile its pipeline; `closing` closes them."""
     policy = request.policy
     found = find_files(request)
     targets = map_outputs(
@@ -109,7 +110,9 @@ def plan_jobs(request: Request, open_keyring: OpenKeyring) -> list[Job]:
     keyring = open_keyring() if any(needs_key(policy.datasets[name], request.command) for name in names) else None
     jobs = []
     for (name, file), target in zip(found, targets, strict=True):
-        source = open_source(file, csv_options=policy.datasets[name].csv, set_aside=request.bad_rows is not None)
+        source = open_source(
+            file, csv_options=policy.datasets[name].csv, set_aside=request.bad_rows is not None, closing=closing
+        )
         pipeline = compile_pipeline(
             policy, dataset=name, purpose=request.command, schema=source.schema, keyring=keyring
         )
@@ -189,6 +192,8 @@ def _run_job(
             rejects.writelines(record for _, record in rows)
 
     name = job.file.relative_name
+    if request.output is not None and job.target.path != request.output:  # a file in a folder of outputs
+        Path(job.target.path).parent.mkdir(parents=True, exist_ok=True)
     staged = publication.stage(job.target.path, in_place=request.in_place)
     treated = frozenset(plan.name for plan in job.pipeline.plans if not plan.untouched)
     form = job.target.format
