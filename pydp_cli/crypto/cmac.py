@@ -8,56 +8,40 @@ a small table holds them.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from cryptography.hazmat.primitives import cmac
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import algorithms
 
-from pydp_cli.crypto.columns import (
+from pydp_cli.crypto import self_test
+from pydp_cli.crypto.blocks import (
     BLOCK,
     KEEP,
-    LONG_BLOCKS,
     PAD,
-    Bytes,
-    Index,
-    Values,
+    BlockCipher,
     Words,
+    as_items,
     as_words,
     block_counts,
-    loads,
-    values_of,
+    gather,
+    groups,
+    parts,
+    pick,
+    split,
+    worth_a_kernel,
 )
-
-
-class BlockCipher:
-    """The AES block function over many blocks at once (ECB as a building block, never as a mode for values)."""
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        # ECB of independent blocks is the bare block function that CMAC, CTR and FF1 are defined on
-        self._encryptor: Any = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
-
-    def encrypt(self, blocks: Words) -> Words:
-        """Encrypt blocks given as words `[n, 2]`."""
-        if not len(blocks):
-            return blocks
-        out = np.empty((len(blocks) + 1, 2), dtype=np.uint64)  # one block more, as OpenSSL's interface asks for
-        self._encryptor.update_into(np.ascontiguousarray(blocks).data.cast("B"), out.data.cast("B"))
-        return out[:-1]
+from pydp_cli.crypto.columns import Bytes, Index, Values, cells_of
 
 
 class Cmac:
-    """CMAC under one key; `zero` is the block of the first subkey's derivation."""
+    """CMAC under one key."""
 
     def __init__(self, key: bytes) -> None:
         self.cipher = BlockCipher(key)
         seed = self.cipher.encrypt(np.zeros((1, 2), dtype=np.uint64)).tobytes()
         self.k1 = double(seed)
-        self.k2 = double(self.k1)
-        subkeys = np.array([list(self.k2)] * BLOCK + [list(self.k1)], dtype=np.uint8)
+        subkeys = np.array([list(double(self.k1))] * BLOCK + [list(self.k1)], dtype=np.uint8)
         self.last = PAD ^ as_words(subkeys)
         """Row r is what a last block of r bytes is XORed with: padding and subkey."""
 
@@ -69,73 +53,42 @@ class Cmac:
 
     def of(self, values: Values) -> Words:
         """Give the CMACs of a batch of values as words `[n, 2]`."""
-        counts = np.maximum(block_counts(values.lengths), 1)
-        if int(counts.max(initial=1)) > LONG_BLOCKS:
-            return self._with_long_values(values, counts)
-        remainders = values.lengths - (counts - 1) * BLOCK
-        return chain(self.cipher, values, counts, KEEP[remainders], self.last[remainders])
-
-    def _with_long_values(self, values: Values, counts: Index) -> Words:
         out = np.empty((len(values), 2), dtype=np.uint64)
-        long = counts > LONG_BLOCKS
-        short = np.flatnonzero(~long)
-        if len(short):
-            out[short] = self.of(Values(values.data, values.starts[short], values.lengths[short], None))
-        for row in np.flatnonzero(long):
-            out[row] = np.frombuffer(self.one(values.value(int(row))), dtype=np.uint64)
+        trusted = self_test.passed()
+        for count, rows in groups(np.maximum(block_counts(values.lengths), 1)):
+            size = len(values) if isinstance(rows, slice) else len(rows)
+            if trusted and worth_a_kernel(count, size):
+                for part in parts(count, rows, size):
+                    as_items(out)[part] = as_items(self._of_group(values.take(part), count))
+                continue
+            for row in range(size) if isinstance(rows, slice) else rows.tolist():
+                out[row] = np.frombuffer(self.one(values.value(row)), dtype=np.uint64)
+        if trusted and len(values):
+            row = self_test.sample(out[0].tobytes(), len(values))
+            if row is not None:
+                self_test.compare(out[row].tobytes(), self.one(values.value(row)))
         return out
 
-
-def chain(  # noqa: PLR0917 - the parts of one computation
-    cipher: BlockCipher,
-    values: Values,
-    counts: Index,
-    keep: Words,
-    last: Words,
-    before_last: Words | None = None,
-) -> Words:
-    """Run the CBC chain over values of up to LONG_BLOCKS blocks: `counts` each, at least one.
-
-    The last block of row i is `(block & keep[i]) ^ last[i]`; the one before it is XORed with `before_last[i]`.
-    """
-    blocks_at = loads(values.data)
-    fewest, most = int(counts.min(initial=LONG_BLOCKS)), int(counts.max(initial=1))
-    starts = values.starts
-    state: Words | None = None
-    rows: Index | None = None  # the rows that still have a block; None for all
-    for position in range(most):
-        if position >= fewest:
-            rows = np.flatnonzero(counts > position)
-        left = counts if rows is None else counts[rows]
-        blocks = as_words(blocks_at[(starts if rows is None else starts[rows]) + position * BLOCK])
-        if position + 1 >= fewest:
-            _fold(blocks, left == position + 1, rows, keep, last)
-        if before_last is not None and position + 2 >= fewest:
-            _fold(blocks, left == position + 2, rows, None, before_last)
-        if state is None:
-            state = cipher.encrypt(blocks)
-        elif rows is None:
-            state = cipher.encrypt(blocks ^ state)
-        else:
-            state[rows] = cipher.encrypt(blocks ^ state[rows])
-    return np.zeros((0, 2), dtype=np.uint64) if state is None else state
+    def _of_group(self, values: Values, count: int) -> Words:
+        blocks = split(gather(values.data, values.starts, BLOCK * count), 0, count)
+        remainders = values.lengths - (count - 1) * BLOCK
+        finish(blocks[-1], remainders, pick(self.last, remainders))
+        return chain(self.cipher, blocks)
 
 
-def _fold(blocks: Words, chosen: npt.NDArray[np.bool_], rows: Index | None, keep: Words | None, mask: Words) -> None:
-    """XOR the masks of the chosen rows into their blocks, keeping only the bytes that belong to the value."""
-    if chosen.all():
-        places = slice(None) if rows is None else rows
-        if keep is not None:
-            blocks &= keep[places]
-        blocks ^= mask[places]
-        return
-    picked = np.flatnonzero(chosen)
-    places = picked if rows is None else rows[picked]
-    part = blocks[picked]
-    if keep is not None:
-        part &= keep[places]
-    part ^= mask[places]
-    blocks[picked] = part
+def finish(block: Words, remainders: Index, mask: Words) -> None:
+    """Keep the bytes of a last block that belong to the value, and XOR a mask."""
+    block &= pick(KEEP, remainders)
+    block ^= mask
+
+
+def chain(cipher: BlockCipher, blocks: list[Words]) -> Words:
+    """Run the CBC chain over the blocks of all values, position by position."""
+    state = cipher.encrypt(blocks[0])
+    for block in blocks[1:]:
+        state ^= block
+        state = cipher.encrypt(state)
+    return state
 
 
 def double(block: bytes) -> bytes:
@@ -161,9 +114,9 @@ def prf(key: bytes, column: pa.Array) -> Bytes:
     `key` has 16, 24 or 32 bytes. CMAC is a pseudo-random function of values of any length (SP 800-38B).
     """
     mac = Cmac(key)
-    values = values_of(column)
-    out = np.zeros((len(values), 2), dtype=np.uint64)
-    for place, batch in values.slices():
+    cells = cells_of(column)
+    out = np.empty((len(cells), 2), dtype=np.uint64)
+    for place, batch in cells.batches():
         out[place] = mac.of(batch)
         if batch.valid is not None:
             out[place][~batch.valid] = 0

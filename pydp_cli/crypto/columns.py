@@ -1,8 +1,4 @@
-"""A text or binary column as bytes in memory: where each value starts, how long it is, and 16-byte loads and stores.
-
-A block is loaded from, or stored to, any byte position in one NumPy fancy-indexing step, by viewing the buffer as an
-array of overlapping 16-byte items. That is what makes ciphers over a column fast in Python.
-"""
+"""A text or binary column as bytes in memory: where each value starts, how long it is, and which are null."""
 
 from __future__ import annotations
 
@@ -16,114 +12,121 @@ import pyarrow.compute as pc
 
 from pydp_cli.errors import UnsupportedType
 
-BLOCK = 16
-BATCH_ROWS = 4096
-"""Rows that are worked on at a time: their blocks stay in the processor's cache."""
-LONG_BLOCKS = 64
-"""Values of more blocks than this take the per-cell path, so that one long value does not pad a whole batch."""
+BATCH_ROWS = 16_384
+"""Rows that are looked at together: enough of each length to be worth a kernel, and their blocks fit the cache."""
 
 Bytes = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.uint64]
 Index = npt.NDArray[np.int64]
+Valid = npt.NDArray[np.bool_]
+Offsets = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a column: `data` holds them all and at least 16 spare bytes; null rows have length 0."""
+    """Some values: row i is `data[starts[i] : starts[i] + lengths[i]]`; null rows have length 0."""
 
     data: Bytes
     starts: Index
     lengths: Index
-    valid: npt.NDArray[np.bool_] | None
+    valid: Valid | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
-
-    def slices(self) -> Iterator[tuple[slice, Values]]:
-        """Cut the values into batches that fit the cache, each with its place in the column."""
-        for first in range(0, len(self), BATCH_ROWS):
-            place = slice(first, min(first + BATCH_ROWS, len(self)))
-            valid = None if self.valid is None else self.valid[place]
-            yield place, Values(self.data, self.starts[place], self.lengths[place], valid)
 
     def value(self, row: int) -> bytes:
         """Give one value."""
         start = int(self.starts[row])
         return self.data[start : start + int(self.lengths[row])].tobytes()
 
+    def take(self, rows: Index | slice) -> Values:
+        """Give some of the rows, none of which is null."""
+        return Values(self.data, self.starts[rows], self.lengths[rows])
 
-def values_of(column: pa.Array) -> Values:
+
+@dataclass(frozen=True)
+class Cells:
+    """A whole column, without a copy of it: Arrow's data and offsets."""
+
+    data: Bytes
+    offsets: Offsets
+    valid: Valid | None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def size(self) -> int:
+        """Bytes between the first and the last offset: at least those of all values."""
+        return int(self.offsets[-1]) - int(self.offsets[0])
+
+    def batch(self, place: slice) -> Values:
+        """Give the rows from `place.start` to `place.stop`."""
+        offsets = self.offsets[place.start : place.stop + 1].astype(np.int64)
+        lengths = np.diff(offsets)
+        if self.valid is None:
+            return Values(self.data, offsets[:-1], lengths)
+        valid = self.valid[place]
+        return Values(self.data, offsets[:-1], np.where(valid, lengths, 0), valid)
+
+    def batches(self) -> Iterator[tuple[slice, Values]]:
+        """Cut the column into batches, each with its place in the column."""
+        for first in range(0, len(self), BATCH_ROWS):
+            place = slice(first, min(first + BATCH_ROWS, len(self)))
+            yield place, self.batch(place)
+
+
+def cells_of(column: pa.Array) -> Cells:
     """Look at a text or binary column (also a slice, a large or a dictionary one) as bytes."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return values_of(column.dictionary_decode())
-    if pa.types.is_string_view(kind) or pa.types.is_fixed_size_binary(kind):
-        return values_of(pc.cast(column, pa.string() if pa.types.is_string_view(kind) else pa.binary()))
+        return cells_of(column.dictionary_decode())
+    if pa.types.is_string_view(kind):
+        return cells_of(pc.cast(column, pa.string()))
+    if pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
+        return cells_of(pc.cast(column, pa.binary()))
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
-        width: type[np.int32 | np.int64] = np.int32
+        wide = False
     elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-        width = np.int64
+        wide = True
     else:
         raise UnsupportedType(f"a text or binary column is needed, not {kind}")
     count = len(column)
     _, offset_buffer, data_buffer = column.buffers()
+    data = np.zeros(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, dtype=np.uint8)
     if count == 0 or offset_buffer is None:
-        nothing = np.zeros(0, dtype=np.int64)
-        return Values(np.zeros(BLOCK, dtype=np.uint8), nothing, nothing, None)
-    offsets = np.frombuffer(offset_buffer, dtype=width)[column.offset : column.offset + count + 1].astype(np.int64)
-    first, last = int(offsets[0]), int(offsets[-1])
-    raw = np.zeros(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, dtype=np.uint8)
-    data = raw[first:] if len(raw) - last >= BLOCK else np.concatenate([raw[first:last], np.zeros(BLOCK, np.uint8)])
-    starts = offsets[:-1] - first
-    lengths = np.diff(offsets)
+        return Cells(data, np.zeros(1, dtype=np.int64), None)
+    place = slice(column.offset, column.offset + count + 1)
+    offsets: Offsets = (
+        np.frombuffer(offset_buffer, dtype=np.int64)[place]
+        if wide
+        else np.frombuffer(offset_buffer, dtype=np.int32)[place]
+    )
     valid = None
     if column.null_count:
         valid = np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
-        lengths = np.where(valid, lengths, 0)
-    return Values(data, starts, lengths, valid)
+    return Cells(data, offsets, valid)
 
 
-def loads(data: Bytes) -> npt.NDArray[np.void]:
-    """View a buffer so that item i is the 16 bytes from position i."""
-    items: npt.NDArray[np.void] = np.ndarray(
-        shape=(max(0, len(data) - BLOCK + 1),), dtype="V16", buffer=data.data, strides=(1,)
-    )
-    return items
-
-
-def block_counts(lengths: Index) -> Index:
-    """Give the number of 16-byte blocks of each value; an empty value has none."""
-    return (lengths + (BLOCK - 1)) // BLOCK
-
-
-def as_words(blocks: npt.NDArray[np.void] | Bytes) -> Words:
-    """View contiguous blocks as two 64-bit words each, in the machine's byte order."""
-    return np.ascontiguousarray(blocks).view(np.uint64).reshape(-1, 2)
-
-
-def as_blocks(words: Words) -> npt.NDArray[np.void]:
-    """View two words each as 16-byte items."""
-    return np.ascontiguousarray(words).view("V16").reshape(-1)
-
-
-def binary_array(lengths: Index, data: Bytes, valid: npt.NDArray[np.bool_] | None) -> pa.BinaryArray:
-    """Make a binary column of contiguous values; large where 32-bit offsets cannot hold it."""
+def offsets_of(lengths: Index) -> Index:
+    """Give where each of contiguous values starts, and where the last one ends."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    kind, width = (pa.binary(), np.int32) if offsets[-1] < 2**31 else (pa.large_binary(), np.int64)
+    return offsets
+
+
+def binary_array(offsets: Index, data: Bytes, valid: Valid | None, *, text: bool = False) -> pa.Array:
+    """Make a column of contiguous values; a large one where 32-bit offsets cannot hold it."""
+    size = int(offsets[-1])
+    if size < 2**31:
+        kind, narrowed = (pa.string() if text else pa.binary()), pa.py_buffer(offsets.astype(np.int32))
+    else:
+        kind, narrowed = (pa.large_string() if text else pa.large_binary()), pa.py_buffer(offsets)
     mask = None
     nulls = 0
     if valid is not None:
         mask = pa.py_buffer(np.packbits(valid, bitorder="little"))
-        nulls = int(len(valid) - valid.sum())
-    buffers = [mask, pa.py_buffer(offsets.astype(width)), pa.py_buffer(data[: offsets[-1]])]
-    return pa.Array.from_buffers(kind, len(lengths), buffers, null_count=nulls)
-
-
-_STEPS = np.arange(BLOCK)
-KEEP = as_words(np.where(_STEPS[None, :] < np.arange(BLOCK + 1)[:, None], 0xFF, 0).astype(np.uint8))
-"""Row r keeps the first r bytes of a block and clears the others."""
-PAD = as_words(np.where(_STEPS[None, :] == np.arange(BLOCK + 1)[:, None], 0x80, 0).astype(np.uint8))
-"""Row r holds the padding byte 0x80 at position r; row 16 holds nothing."""
+        nulls = int(len(valid) - np.count_nonzero(valid))
+    buffers = [mask, narrowed, pa.py_buffer(data[:size])]
+    return pa.Array.from_buffers(kind, len(offsets) - 1, buffers, null_count=nulls)

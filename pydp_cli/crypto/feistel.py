@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pydp_cli.crypto.cmac import BlockCipher
+from pydp_cli.crypto.blocks import BlockCipher
 
 Numbers = npt.NDArray[np.uint64]
 

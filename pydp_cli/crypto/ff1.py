@@ -12,13 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pydp_cli.crypto.cmac import BlockCipher
-from pydp_cli.crypto.columns import BATCH_ROWS, Values, binary_array, values_of
+from pydp_cli.crypto.blocks import BlockCipher, gather, scatter
+from pydp_cli.crypto.columns import binary_array, cells_of, offsets_of
 from pydp_cli.crypto.feistel import Lengths, Numbers, permute, permute_one
 from pydp_cli.errors import BadValue, InputError
 
 DIGITS = "0123456789"
 LEAST_DOMAIN = 1_000_000
+PART_ROWS = 4096
+"""Values that are worked on at a time: their halves stay in the processor's cache."""
 
 Numerals = npt.NDArray[np.uint16]
 
@@ -57,9 +59,9 @@ def encrypt_numerals(key: bytes, numerals: Numerals, radix: int, tweak: bytes = 
         raise InputError(f"strings of {lengths.n} numerals of radix {radix} have a domain of less than a million")
     cipher = BlockCipher(key)
     out = np.empty_like(numerals)
-    for first in range(0, len(numerals), BATCH_ROWS):
-        part = numerals[first : first + BATCH_ROWS]
-        write = out[first : first + BATCH_ROWS]
+    for first in range(0, len(numerals), PART_ROWS):
+        part = numerals[first : first + PART_ROWS]
+        write = out[first : first + PART_ROWS]
         if lengths.vectorised:
             left, right = _numbers(part[:, : lengths.u], radix), _numbers(part[:, lengths.u :], radix)
             left, right = permute(cipher, left, right, lengths, tweak, undo=undo)
@@ -117,35 +119,23 @@ def _over_column(key: bytes, column: pa.Array, alphabet: str, tweak: bytes, *, u
         )
     if not alphabet.isascii():
         return _over_unicode(key, column, alphabet, tweak, undo=undo)
-    values = values_of(column)
+    cells = cells_of(column)
     number_of = np.full(256, 65535, dtype=np.uint16)
     letters = np.frombuffer(alphabet.encode(), dtype=np.uint8)
     number_of[letters] = np.arange(len(letters))
-    starts = np.cumsum(values.lengths) - values.lengths
-    out = np.zeros(int(values.lengths.sum()), dtype=np.uint8)
-    for length in np.unique(values.lengths):
-        if length == 0:
-            continue
-        rows = np.flatnonzero(values.lengths == length)
-        numerals = number_of[_cells(values, rows, int(length))]
-        if numerals.max(initial=0) == 65535:
-            raise _not_in_alphabet(rows[(numerals == 65535).any(axis=1)])
-        new = letters[encrypt_numerals(key, numerals, len(alphabet), tweak, undo=undo)]
-        if len(rows) == len(values):
-            out = np.ascontiguousarray(new).reshape(-1)
-        else:
-            out[starts[rows][:, None] + np.arange(length)] = new
-    return pc.cast(binary_array(values.lengths, out, values.valid), pa.string())
-
-
-def _cells(values: Values, rows: npt.NDArray[np.intp], length: int) -> npt.NDArray[np.uint8]:
-    """Give the bytes of values of one length as a matrix; without copying where they lie one after the other."""
-    starts = values.starts[rows]
-    if len(rows) and (np.diff(starts) == length).all():
-        first = int(starts[0])
-        return values.data[first : first + length * len(rows)].reshape(len(rows), length)
-    cells: npt.NDArray[np.uint8] = values.data[starts[:, None] + np.arange(length)]
-    return cells
+    out = np.empty(cells.size, dtype=np.uint8)
+    offsets = np.zeros(len(cells) + 1, dtype=np.int64)
+    for place, batch in cells.batches():
+        ends = offsets_of(batch.lengths) + offsets[place.start]
+        offsets[place.start + 1 : place.stop + 1] = ends[1:]
+        for length in np.unique(batch.lengths[batch.lengths > 0]).tolist():
+            rows = np.flatnonzero(batch.lengths == length)
+            numerals = number_of[gather(batch.data, batch.starts[rows], length)]
+            if numerals.max() == 65535:
+                raise _not_in_alphabet(rows[(numerals == 65535).any(axis=1)] + place.start)
+            new = letters[encrypt_numerals(key, numerals, len(alphabet), tweak, undo=undo)]
+            scatter(out, ends[rows], new)
+    return binary_array(offsets, out, cells.valid, text=True)
 
 
 def _over_unicode(key: bytes, column: pa.Array, alphabet: str, tweak: bytes, *, undo: bool) -> pa.StringArray:
