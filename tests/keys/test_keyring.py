@@ -142,6 +142,15 @@ def test_a_ring_is_never_made_over_another_file(place):
     assert place.path.read_bytes() == before
 
 
+def test_a_new_ring_that_reads_back_differently_is_not_put_in_place(place, tmp_path):
+    good = protect("key-file", place.unlock)
+
+    with pytest.raises(KeyringError, match="reads back differently"):
+        create_keyring(tmp_path / "new", lambda root: {**good(root), "extra": (1, 2)})
+
+    assert not (tmp_path / "new").exists()
+
+
 def test_another_key_file_is_the_wrong_key(place, tmp_path):
     create_key_file(tmp_path / "other.key")
 

@@ -78,12 +78,14 @@ def test_the_passphrase_is_asked_for_once_for_all_protectors(place):
 
 
 def test_a_key_file_at_hand_spares_the_question(place):
-    changes.add_protector(place.open(), protect("passphrase", Unlock(passphrase=lambda: "of alice")))
+    path = place.path.with_name("other.keyring")
+    ring = create_keyring(path, protect("passphrase", Unlock(passphrase=lambda: "of alice")))
+    changes.add_protector(ring, protect("key-file", place.unlock))
 
     def ask():
         raise AssertionError("asked")
 
-    open_keyring(place.path, Unlock(key_file=place.unlock.key_file, passphrase=ask))
+    open_keyring(path, Unlock(key_file=place.unlock.key_file, passphrase=ask))
 
 
 def test_composed_and_decomposed_letters_are_one_passphrase(tmp_path):

@@ -107,6 +107,17 @@ def test_a_slot_opens_under_no_other_slot_key(place):
             opened_slot(slot, wrong)
 
 
+def test_a_slot_that_unwraps_under_a_key_it_does_not_commit_to_is_refused():
+    from pydp_cli.keys.protectors import opened_slot, sealed_slot
+
+    key, other = (hashlib.sha256(text).digest() for text in (b"one", b"two"))
+    slot = {**sealed_slot({"type": "x"}, key, bytes(32)), "commit": sealed_slot({}, other, bytes(32))["commit"]}
+
+    for tried in (key, other):
+        with pytest.raises(WrongKey):
+            opened_slot(slot, tried)
+
+
 def test_the_keys_room_imports_nothing_heavy():
     import subprocess
 

@@ -38,6 +38,15 @@ def test_an_older_generation_is_refused_for_changes_too(place):
     assert place.path.read_bytes() == old
 
 
+def test_an_open_ring_does_not_fall_back_where_nothing_is_remembered(place):
+    old, ring = place.path.read_bytes(), open_keyring(place.path, place.unlock)
+    ring = changes.new_version(ring, "cell")
+    place.path.write_bytes(old)
+
+    with pytest.raises(Refused, match="older generation meanwhile"):
+        changes.new_version(ring, "file")
+
+
 def test_a_newer_generation_from_elsewhere_is_remembered(place):
     changes.new_version(open_keyring(place.path, place.unlock), "cell")
     before = place.path.with_name("pydp.keyring~").read_bytes()
