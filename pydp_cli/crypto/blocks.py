@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from pydp_cli.crypto.columns import Bytes, Index
 
 BLOCK = 16
-LONG_BLOCKS = 256
+LONG_BLOCKS = 64
 """Values of more blocks than this are left to the library, cell by cell: its cost for a call no longer counts there."""
-GROUP_BLOCKS = 16_384
-"""Blocks that are worked on at a time: a quarter of a megabyte, which stays in the processor's second-level cache."""
+GROUP_BLOCKS = 65_536
+"""Blocks that are worked on at a time: a megabyte, which bounds memory; fewer cost more calls than the cache saves."""
 
 Words = npt.NDArray[np.uint64]
 Items = npt.NDArray[np.void]
@@ -66,7 +66,7 @@ def worth_a_kernel(count: int, rows: int) -> bool:
 
     Together they cost some ten NumPy calls for each block position, one by one a call of the library for each row.
     """
-    return count <= LONG_BLOCKS and rows >= 8 * count + 16
+    return count <= LONG_BLOCKS and rows >= 8 * count + 40
 
 
 def parts(count: int, rows: Index | slice, size: int) -> Iterator[Index | slice]:

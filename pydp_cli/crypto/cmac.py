@@ -54,20 +54,24 @@ class Cmac:
     def of(self, values: Values) -> Words:
         """Give the CMACs of a batch of values as words `[n, 2]`."""
         out = np.empty((len(values), 2), dtype=np.uint64)
-        trusted = self_test.passed()
+        trusted = self_test.passed("cmac")
         for count, rows in groups(np.maximum(block_counts(values.lengths), 1)):
             size = len(values) if isinstance(rows, slice) else len(rows)
             if trusted and worth_a_kernel(count, size):
                 for part in parts(count, rows, size):
                     as_items(out)[part] = as_items(self._of_group(values.take(part), count))
                 continue
-            for row in range(size) if isinstance(rows, slice) else rows.tolist():
-                out[row] = np.frombuffer(self.one(values.value(row)), dtype=np.uint64)
+            self._one_by_one(values, np.arange(len(values), dtype=np.int64)[rows], out)
         if trusted and len(values):
             row = self_test.sample(out[0].tobytes(), len(values))
             if row is not None:
                 self_test.compare(out[row].tobytes(), self.one(values.value(row)))
         return out
+
+    def _one_by_one(self, values: Values, rows: Index, out: Words) -> None:
+        data, made = values.data.data, out.data.cast("B")
+        for row, begin, end in values.spans(rows):
+            made[BLOCK * row : BLOCK * (row + 1)] = self.one(bytes(data[begin:end]))
 
     def _of_group(self, values: Values, count: int) -> Words:
         blocks = split(gather(values.data, values.starts, BLOCK * count), 0, count)

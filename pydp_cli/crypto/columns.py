@@ -38,6 +38,11 @@ class Values:
         start = int(self.starts[row])
         return self.data[start : start + int(self.lengths[row])].tobytes()
 
+    def spans(self, rows: Index) -> Iterator[tuple[int, int, int]]:
+        """Give for each of some rows itself, and where it begins and ends in the data."""
+        starts = self.starts[rows]
+        return zip(rows.tolist(), starts.tolist(), (starts + self.lengths[rows]).tolist(), strict=True)
+
     def take(self, rows: Index | slice) -> Values:
         """Give some of the rows, none of which is null."""
         return Values(self.data, self.starts[rows], self.lengths[rows])

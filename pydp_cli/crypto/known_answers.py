@@ -13,7 +13,7 @@ from pydp_cli.crypto.columns import binary_array, offsets_of
 from pydp_cli.crypto.self_test import KernelError
 from pydp_cli.errors import Tampered
 
-COPIES = 64
+COPIES = 96
 """How often each example is repeated, so that it goes through the kernel and not through the library."""
 
 MESSAGE = bytes.fromhex(
@@ -50,14 +50,10 @@ BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 FF1_TWEAK = bytes.fromhex("3737373770717273373737")
 
 
-def failures() -> list[str]:
-    """Name the kernels that do not give the known answers."""
-    return [name for name, check in _CHECKS.items() if not _holds(check)]
-
-
-def _holds(check: Callable[[], bool]) -> bool:
+def holds(kernel: str) -> bool:
+    """Tell whether a kernel gives the known answers."""
     try:
-        return check()
+        return _CHECKS[kernel]()
     except (KernelError, Tampered):
         return False
 

@@ -21,6 +21,8 @@ class Associated:
     """The components of a column's associated data: the same for all cells, or a column with one for each cell."""
 
     components: tuple[bytes | Cells, ...]
+    constant: list[bytes] | None
+    """All components, where none is a column."""
 
     @classmethod
     def of(cls, components: Sequence[bytes | pa.Array], count: int) -> Associated:
@@ -38,10 +40,13 @@ class Associated:
             if cells.valid is not None:
                 raise ValueError("a column of associated data must not have nulls")
             taken.append(cells)
-        return cls(tuple(taken))
+        constants = [component for component in taken if isinstance(component, bytes)]
+        return cls(tuple(taken), constants if len(constants) == len(taken) else None)
 
     def at(self, row: int) -> list[bytes]:
         """Give the components of one cell."""
+        if self.constant is not None:
+            return self.constant
         return [
             component if isinstance(component, bytes) else component.batch(slice(row, row + 1)).value(0)
             for component in self.components

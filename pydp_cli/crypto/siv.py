@@ -6,19 +6,15 @@ one value per cell: a random nonce, or the columns that a cell is bound to.
 
 from __future__ import annotations
 
-import hmac
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from pydp_cli.crypto import self_test
 from pydp_cli.crypto.blocks import (
     BLOCK,
-    BlockCipher,
     Words,
     as_items,
     block_counts,
@@ -30,71 +26,64 @@ from pydp_cli.crypto.blocks import (
     split,
     worth_a_kernel,
 )
-from pydp_cli.crypto.cmac import Cmac
 from pydp_cli.crypto.columns import Bytes, Cells, Index, Valid, Values, binary_array, cells_of, offsets_of
-from pydp_cli.crypto.s2v import Associated, Finisher, s2v_of_one
+from pydp_cli.crypto.s2v import Associated, Finisher
+from pydp_cli.crypto.siv_cipher import Siv
 from pydp_cli.errors import Tampered
 
 AssociatedData = Sequence["bytes | pa.Array"]
+Part = tuple[int, "Index | slice"]
 
 
-class Siv:
-    """AES-SIV under one key of 32, 48 or 64 bytes: half for the MAC, half for the counter mode."""
+@dataclass(frozen=True)
+class _Work:
+    """A batch of cells, whose first row is the column's row `first`, and where the results go."""
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) not in (32, 48, 64):
-            raise ValueError("an AES-SIV key has 32, 48 or 64 bytes")
-        half = len(key) // 2
-        self.mac = Cmac(key[:half])
-        self.stream = BlockCipher(key[half:])
-        self._library = AESSIV(key)
+    siv: Siv
+    values: Values
+    associated: Associated
+    first: int
+    out: Bytes
+    out_starts: Index
 
-    def seal_one(self, plain: bytes, components: list[bytes]) -> bytes:
-        """Encrypt one cell, by the library; without it where OpenSSL had its own mind (CVE-2023-2975)."""
-        if plain == b"" or b"" in components:
-            tag = s2v_of_one(self.mac, components, plain)
-            return tag + self.count_up_one(plain, tag)
-        return self._library.encrypt(plain, components)
+    def finisher(self) -> Finisher:
+        """Fold the associated data of the batch."""
+        mac = self.siv.mac
+        return Finisher(mac, self.associated.digest(mac, slice(self.first, self.first + len(self.values))))
 
-    def open_one(self, sealed: bytes, components: list[bytes]) -> bytes | None:
-        """Decrypt one cell, by the library; None where it fails."""
-        if len(sealed) <= BLOCK or b"" in components:
-            tag = sealed[:BLOCK]
-            plain = self.count_up_one(sealed[BLOCK:], tag) if len(tag) == BLOCK else b""
-            return plain if hmac.compare_digest(tag, s2v_of_one(self.mac, components, plain)) else None
-        try:
-            return self._library.decrypt(sealed, components)
-        except InvalidTag:
-            return None
+    def components(self, row: int) -> list[bytes]:
+        """Give the associated data of one cell."""
+        return self.associated.at(self.first + row)
 
-    def count_up_one(self, text: bytes, tag: bytes) -> bytes:
-        """XOR the key stream of a tag into one cell."""
-        if not text:
-            return b""
-        count = -(-len(text) // BLOCK)
-        first = np.frombuffer(tag, dtype=np.uint64).reshape(1, 2)
-        stream = b"".join(block.tobytes() for block in self.key_stream(first, count))
-        return bytes(a ^ b for a, b in zip(text, stream, strict=False))
+    def plan(self) -> tuple[list[Part], bool, Index]:
+        """Give the groups for the kernel, cut to fit the cache; whether there is only one; the rows for the library."""
+        valid = self.values.valid
+        counts = block_counts(self.values.lengths)
+        present = None if valid is None else np.flatnonzero(valid)
+        kernel: list[Part] = []
+        alone: list[Index] = []
+        found = list(groups(counts if present is None else counts[present]))
+        for count, places in found:
+            rows = places if present is None else present[places]
+            size = len(self.values) if isinstance(rows, slice) else len(rows)
+            if self_test.passed("siv") and worth_a_kernel(count, size):
+                kernel.extend((count, part) for part in parts(count, rows, size))
+            else:
+                alone.append(np.arange(len(self.values), dtype=np.int64)[rows])
+        return kernel, present is None and len(found) == 1, np.concatenate(alone) if alone else _NO_ROWS
 
-    def key_stream(self, tags: Words, count: int) -> list[Words]:
-        """Give `count` blocks of key stream for each tag.
+    def one_by_one(self, rows: Index) -> Iterator[tuple[int, int, int, int]]:
+        """Give for each of some rows itself, where it begins and ends in the data, and where it goes."""
+        for (row, begin, end), to in zip(self.values.spans(rows), self.out_starts[rows].tolist(), strict=True):
+            yield row, begin, end, to
 
-        RFC 5297 section 2.6: the counter starts at the SIV with bits 63 and 31 cleared, so that adding a block's
-        position, below 2^31, never carries beyond the last 32 bits.
-        """
-        counters = tags.copy()
-        counters[:, 1] &= _CLEAR
-        last = counters.view(np.uint32).reshape(-1, 4)[:, 3]
-        low = last.byteswap() if sys.byteorder == "little" else last.copy()
-        blocks = [self.stream.encrypt(counters)]
-        for place in range(1, count):
-            number = low + np.uint32(place)
-            last[:] = number.byteswap() if sys.byteorder == "little" else number
-            blocks.append(self.stream.encrypt(counters))
-        return blocks
+    def sampled(self, random: bytes) -> int | None:
+        """Choose a row to check, unless it is null or the library did all of them."""
+        row = self_test.sample(random, len(self.values)) if self_test.passed("siv") else None
+        return None if row is None or (self.values.valid is not None and not self.values.valid[row]) else row
 
 
-_CLEAR = np.frombuffer(b"\x7f\xff\xff\xff" * 2, dtype=np.uint64)[0]
+_NO_ROWS: Index = np.zeros(0, dtype=np.int64)
 
 
 def encrypt(key: bytes, column: pa.Array, associated_data: AssociatedData = ()) -> pa.BinaryArray:
@@ -107,8 +96,8 @@ def encrypt(key: bytes, column: pa.Array, associated_data: AssociatedData = ()) 
 
 def encrypt_values(siv: Siv, cells: Cells, associated_data: AssociatedData, prefix: Bytes | None = None) -> pa.Array:
     """Encrypt cells, each with its own `prefix` (`[n, p]` bytes, not encrypted) in front of its SIV."""
-    head = 0 if prefix is None else prefix.shape[1]
-    room = head + BLOCK
+    front = np.zeros((len(cells), 0), dtype=np.uint8) if prefix is None else prefix
+    room = front.shape[1] + BLOCK
     associated = Associated.of(associated_data, len(cells))
     out = np.empty(cells.size + room * len(cells) + BLOCK, dtype=np.uint8)
     offsets = np.zeros(len(cells) + 1, dtype=np.int64)
@@ -118,79 +107,60 @@ def encrypt_values(siv: Siv, cells: Cells, associated_data: AssociatedData, pref
             grown = np.where(batch.valid, grown, 0)
         ends = offsets_of(grown) + offsets[place.start]
         offsets[place.start + 1 : place.stop + 1] = ends[1:]
-        front = np.empty((len(batch), head), dtype=np.uint8) if prefix is None else prefix[place]
-        _seal_batch(siv, batch, associated, place.start, front, out, ends[:-1])
+        _seal(_Work(siv, batch, associated, place.start, out, ends[:-1]), front[place])
     return binary_array(offsets, out, cells.valid)
 
 
-def _seal_batch(  # noqa: PLR0917 - the parts of one computation
-    siv: Siv, batch: Values, associated: Associated, first: int, front: Bytes, out: Bytes, out_starts: Index
-) -> None:
-    """Encrypt a batch, whose first row is the column's row `first`, into `out`.
+def _seal(work: _Work, front: Bytes) -> None:
+    """Encrypt a batch.
 
     A group of rows is stored with whole last blocks, over the next cells' first 15 bytes. Where a batch has several
     groups, bodies are therefore stored before heads (prefix and SIV); what the library made is exact and comes last.
     """
-    head = front.shape[1]
-    finisher = Finisher(siv.mac, associated.digest(siv.mac, slice(first, first + len(batch))))
-    alone: list[Index] = []
-    heads: tuple[Bytes, Valid] | None = None
-    trusted = self_test.passed()
-    for count, rows in _groups_of_present(block_counts(batch.lengths), batch.valid):
-        size = len(batch) if isinstance(rows, slice) else len(rows)
-        if not (trusted and worth_a_kernel(count, size)):
-            alone.append(np.arange(len(batch), dtype=np.int64)[rows])
+    values, out, head = work.values, work.out, front.shape[1]
+    finisher = work.finisher()
+    kernel, only_one, alone = work.plan()
+    tags = np.empty((len(values), 2), dtype=np.uint64)
+    for count, part in kernel:
+        made, texts = _seal_group(work.siv, finisher, values.take(part), count, part)
+        if only_one:
+            cells = np.empty((len(made), head + BLOCK * (count + 1)), dtype=np.uint8)
+            cells[:, :head] = front[part]
+            put(cells, head, [made, *texts])
+            scatter(out, work.out_starts[part], cells)
             continue
-        whole = size == len(batch)
-        if not whole and heads is None:
-            heads = np.empty((len(batch), head + BLOCK), dtype=np.uint8), np.zeros(len(batch), dtype=np.bool_)
-        for part in parts(count, rows, size):
-            values = batch.take(part)
-            tags, texts = _seal_group(siv, finisher, values, count, part)
-            if heads is None:
-                cells = np.empty((len(values), head + BLOCK * (count + 1)), dtype=np.uint8)
-                cells[:, :head] = front[part]
-                put(cells, head, [tags, *texts])
-                scatter(out, out_starts[part], cells)
-                continue
-            bodies = np.empty((len(values), BLOCK * count), dtype=np.uint8)
-            put(bodies, 0, texts)
-            scatter(out, out_starts[part] + head + BLOCK, bodies)
-            made = np.empty((len(values), head + BLOCK), dtype=np.uint8)
-            made[:, :head] = front[part]
-            put(made, head, [tags])
-            width = f"V{head + BLOCK}"
-            heads[0].view(width).reshape(-1)[part] = made.view(width).reshape(-1)
-            heads[1][part] = True
-    if heads is not None:
-        stored = np.flatnonzero(heads[1])
-        scatter(out, out_starts[stored], heads[0] if len(stored) == len(batch) else heads[0][stored])
-    for row in np.concatenate(alone).tolist() if alone else ():
-        cell = front[row].tobytes() + siv.seal_one(batch.value(row), associated.at(first + row))
-        out[int(out_starts[row]) : int(out_starts[row]) + len(cell)] = np.frombuffer(cell, dtype=np.uint8)
-    if trusted:
-        _check_sample(siv, batch, associated, first, head, out, out_starts)
+        bodies = np.empty((len(made), BLOCK * count), dtype=np.uint8)
+        put(bodies, 0, texts)
+        scatter(out, work.out_starts[part] + head + BLOCK, bodies)
+        as_items(tags)[part] = as_items(made)
+    data, cells_out = values.data.data, out.data
+    for row, begin, end, to in work.one_by_one(alone):
+        cell = work.siv.seal_one(bytes(data[begin:end]), work.components(row))
+        tags[row] = np.frombuffer(cell[:BLOCK], dtype=np.uint64)
+        cells_out[to + head + BLOCK : to + head + len(cell)] = cell[BLOCK:]
+    if not only_one or len(alone):
+        _store_heads(work, front, tags)
+    _check_sealed(work, head)
 
 
-def _check_sample(  # noqa: PLR0917 - the parts of one computation
-    siv: Siv, batch: Values, associated: Associated, first: int, head: int, out: Bytes, out_starts: Index
-) -> None:
+def _store_heads(work: _Work, front: Bytes, tags: Words) -> None:
+    """Store the prefix and the SIV of every cell that is not null."""
+    rows = slice(None) if work.values.valid is None else np.flatnonzero(work.values.valid)
+    starts = work.out_starts[rows]
+    heads = np.empty((len(starts), front.shape[1] + BLOCK), dtype=np.uint8)
+    heads[:, : front.shape[1]] = front[rows]
+    put(heads, front.shape[1], [as_items(tags)[rows].view(np.uint64).reshape(-1, 2)])
+    scatter(work.out, starts, heads)
+
+
+def _check_sealed(work: _Work, head: int) -> None:
     """Compare one cell with the library's."""
-    begin = int(out_starts[0]) + head
-    row = self_test.sample(out[begin : begin + BLOCK].tobytes(), len(batch))
-    if row is None or (batch.valid is not None and not batch.valid[row]):
-        return
-    begin = int(out_starts[row]) + head
-    expected = siv.seal_one(batch.value(row), associated.at(first + row))
-    self_test.compare(out[begin : begin + len(expected)].tobytes(), expected)
-
-
-def _groups_of_present(counts: Index, valid: Valid | None) -> list[tuple[int, Index | slice]]:
-    """Give each number of blocks with its rows, without those that are null."""
-    if valid is None:
-        return list(groups(counts))
-    present = np.flatnonzero(valid)
-    return [(count, present[rows]) for count, rows in groups(counts[present])]
+    begin = int(work.out_starts[0]) + head
+    row = work.sampled(work.out[begin : begin + BLOCK].tobytes())
+    if row is not None:
+        expected = work.siv.seal_one(work.values.value(row), work.components(row))
+        begin = int(work.out_starts[row]) + head
+        self_test.compare(work.out[begin : begin + len(expected)].tobytes(), expected)
 
 
 def _seal_group(
@@ -201,8 +171,7 @@ def _seal_group(
         return finisher([np.zeros((len(values), 2), dtype=np.uint64)], values.lengths, rows), []
     blocks = split(gather(values.data, values.starts, BLOCK * count), 0, count)
     tags = finisher(blocks, values.lengths, rows)
-    stream = siv.key_stream(tags, count)
-    return tags, [block ^ mask for block, mask in zip(blocks, stream, strict=True)]
+    return tags, [block ^ mask for block, mask in zip(blocks, siv.key_stream(tags, count), strict=True)]
 
 
 def decrypt(key: bytes, column: pa.Array, associated_data: AssociatedData = ()) -> pa.BinaryArray:
@@ -236,65 +205,55 @@ def open_values(siv: Siv, cells: Cells, associated_data: AssociatedData, prefix:
         ends = offsets_of(lengths) + offsets[place.start]
         offsets[place.start + 1 : place.stop + 1] = ends[1:]
         sealed = Values(batch.data, batch.starts + prefix, lengths, None if present.all() else present)
-        good[place] = _open_batch(siv, sealed, associated, place.start, out, ends[:-1])
+        good[place] = _open(_Work(siv, sealed, associated, place.start, out, ends[:-1]))
     failed = np.flatnonzero(~good if cells.valid is None else cells.valid & ~good)
     all_good = cells.valid is None and not len(failed)
     return binary_array(offsets, out, None if all_good else good), failed
 
 
-def _open_batch(  # noqa: PLR0917 - the parts of one computation
-    siv: Siv, batch: Values, associated: Associated, first: int, out: Bytes, out_starts: Index
-) -> Valid:
-    """Decrypt a batch into `out`; `lengths` are those of the plaintexts, `starts` those of the SIVs.
+def _open(work: _Work) -> Valid:
+    """Decrypt a batch: `lengths` are those of the plaintexts, `starts` those of the SIVs. Tell which are authentic.
 
     Last blocks are stored whole, over the first blocks of the next values. Where a batch has several groups, all
-    values' first blocks are therefore stored after the others, in the order of the rows.
+    values' first blocks are therefore stored after the others, in the order of the rows; what the library made is
+    exact and comes last.
     """
-    good = np.zeros(len(batch), dtype=np.bool_)
-    finisher = Finisher(siv.mac, associated.digest(siv.mac, slice(first, first + len(batch))))
-    alone: list[Index] = []
-    heads: tuple[Words, Valid] | None = None
-    trusted = self_test.passed()
-    for count, rows in _groups_of_present(block_counts(batch.lengths), batch.valid):
-        size = len(batch) if isinstance(rows, slice) else len(rows)
-        if not (trusted and worth_a_kernel(count, size)):
-            alone.append(np.arange(len(batch), dtype=np.int64)[rows])
+    values, out = work.values, work.out
+    good = np.zeros(len(values), dtype=np.bool_)
+    finisher = work.finisher()
+    kernel, only_one, alone = work.plan()
+    heads = np.empty((len(values), 2), dtype=np.uint64)
+    has_head = np.zeros(len(values), dtype=np.bool_)
+    for count, part in kernel:
+        blocks, good[part] = _open_group(work.siv, finisher, values.take(part), count, part)
+        if not count:
             continue
-        if size < len(batch) and heads is None:
-            heads = np.empty((len(batch), 2), dtype=np.uint64), np.zeros(len(batch), dtype=np.bool_)
-        for part in parts(count, rows, size):
-            values = batch.take(part)
-            blocks, good[part] = _open_group(siv, finisher, values, count, part)
-            if count == 0:
-                continue
-            stored = slice(0, None) if heads is None else slice(1, None)
-            bodies = np.empty((len(values), BLOCK * len(blocks[stored])), dtype=np.uint8)
-            put(bodies, 0, blocks[stored])
-            scatter(out, out_starts[part] + (0 if heads is None else BLOCK), bodies)
-            if heads is not None:
-                as_items(heads[0])[part] = as_items(blocks[0])
-                heads[1][part] = True
-    if heads is not None:
-        stored_rows = np.flatnonzero(heads[1])
-        blocks_of = as_items(heads[0])[stored_rows].view(np.uint8).reshape(-1, BLOCK)
-        scatter(out, out_starts[stored_rows], blocks_of)
-    for row in np.concatenate(alone).tolist() if alone else ():
-        good[row] = _open_alone(siv, batch, associated.at(first + row), row, out, int(out_starts[row]))
+        bodies = blocks if only_one else blocks[1:]
+        rows = np.empty((len(blocks[0]), BLOCK * len(bodies)), dtype=np.uint8)
+        put(rows, 0, bodies)
+        scatter(out, work.out_starts[part] + BLOCK * (count - len(bodies)), rows)
+        if not only_one:
+            as_items(heads)[part] = as_items(blocks[0])
+            has_head[part] = True
+    stored = np.flatnonzero(has_head)
+    scatter(out, work.out_starts[stored], as_items(heads)[stored].view(np.uint8).reshape(-1, BLOCK))
+    data, texts = values.data.data, out.data
+    for row, begin, end, to in work.one_by_one(alone):
+        plain = work.siv.open_one(bytes(data[begin : end + BLOCK]), work.components(row))
+        good[row] = plain is not None
+        texts[to : to + end - begin] = bytes(end - begin) if plain is None else plain
+    _check_opened(work, good)
     return good
 
 
-def _sealed_cell(batch: Values, row: int) -> bytes:
-    start = int(batch.starts[row])
-    return batch.data[start : start + BLOCK + int(batch.lengths[row])].tobytes()
-
-
-def _open_alone(  # noqa: PLR0917 - the parts of one computation
-    siv: Siv, batch: Values, components: list[bytes], row: int, out: Bytes, start: int
-) -> bool:
-    plain = siv.open_one(_sealed_cell(batch, row), components)
-    text = bytes(int(batch.lengths[row])) if plain is None else plain
-    out[start : start + len(text)] = np.frombuffer(text, dtype=np.uint8)
-    return plain is not None
+def _check_opened(work: _Work, good: Valid) -> None:
+    """Compare one cell with the library's."""
+    values, begin = work.values, int(work.values.starts[0])
+    row = work.sampled(values.data[begin : begin + BLOCK].tobytes())
+    if row is not None:
+        begin, length, to = int(values.starts[row]), int(values.lengths[row]), int(work.out_starts[row])
+        expected = work.siv.open_one(values.data[begin : begin + BLOCK + length].tobytes(), work.components(row))
+        self_test.compare(work.out[to : to + length].tobytes() if good[row] else None, expected)
 
 
 def _open_group(
