@@ -178,9 +178,9 @@ def test_a_ring_that_others_may_read_is_refused(place):
 def test_a_missing_ring_a_folder_and_a_pipe_are_errors(tmp_path, place):
     os.mkfifo(tmp_path / "pipe", 0o600)
 
-    for wrong in (tmp_path / "none", tmp_path, tmp_path / "pipe"):
-        with pytest.raises(KeyringError):
-            open_keyring(wrong, place.unlock)
+    for wrong, message in (("none", "No such file"), ("", "directory"), ("pipe", "not a plain file")):
+        with pytest.raises(KeyringError, match=message):
+            open_keyring(tmp_path / wrong, place.unlock)
 
 
 def test_a_link_is_followed_when_reading_and_when_writing(place, tmp_path):
