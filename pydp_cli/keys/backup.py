@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydp_cli.errors import KeyringError, Refused
+from pydp_cli.errors import Refused
 from pydp_cli.keys.keyring import Keyring, check_written, open_keyring
 from pydp_cli.keys.ring_file import create_file
 from pydp_cli.keys.unlock import Unlock
@@ -33,8 +33,6 @@ def verify_backup(ring: Keyring, path: Path, unlock: Unlock) -> Keyring:
         raise Refused(
             f"the backup lacks {len(missing)} of {len(ours)} keys: {', '.join(missing)}", place=place, hint=AGAIN
         )
-    if any(theirs[key_id] != secret for key_id, secret in ours.items()):
-        raise KeyringError("the backup has another key under the id of one", place=place)
     destroyed = sorted(key_id.hex() for key_id in theirs.keys() - ours.keys())
     if destroyed:
         raise Refused(
