@@ -91,12 +91,13 @@ class Publication:
         """
         if make_folders:
             self._make_folders(os.path.dirname(target), target)
-        staged = self._stage_directly(target) or self._stage_beside(
-            target, in_place=in_place, force=self.force if force is None else force
-        )
-        staged.mode, staged.verify = mode, verify
-        staged.keep_mode_of = keep_mode_of or staged.keep_mode_of
-        self._staged.append(staged)
+        with uninterrupted():  # a signal between making a temp file and noting it would leave it behind
+            staged = self._stage_directly(target) or self._stage_beside(
+                target, in_place=in_place, force=self.force if force is None else force
+            )
+            staged.mode, staged.verify = mode, verify
+            staged.keep_mode_of = keep_mode_of or staged.keep_mode_of
+            self._staged.append(staged)
         return staged
 
     def commit(self) -> None:
