@@ -54,12 +54,12 @@ class Cutting:
     set_aside: bool
 
 
-def cut_blocks(reader: Reader, rest: bytes, cutting: Cutting, *, offset: int, line: int) -> Iterator[Block]:
-    """Cut `rest` and what the reader gives after it. Blank lines at the end belong to a file of one column only.
+def cut_blocks(reader: Reader, cutting: Cutting, *, offset: int, line: int) -> Iterator[Block]:
+    """Cut what the reader gives. Blank lines at the end are rows in a file of one column only.
 
     What cannot be cut because a quote is where it does not belong comes as one last block, for its reader to refuse.
     """
-    waiting: Bytes = np.frombuffer(rest, np.uint8)
+    waiting: Bytes = np.empty(0, np.uint8)
     wanted = cutting.block_bytes
     while True:
         buffer, got = _joined(waiting, reader, wanted)
@@ -118,7 +118,7 @@ def _record_end(data: Bytes, cutting: Cutting) -> tuple[int | None, int]:
     if cutting.set_aside and not _is_sound(data[:end] if end else data, cutting):
         end = max((record.end for record in scan_records(data.tobytes(), cutting.dialect, complete=False)), default=0)
         quotes = _quotes(data[:end], cutting)
-    if end and not cutting.one_column and data[:end][-3:].tobytes().endswith((b"\n\n", b"\n\r\n")):
+    if end and not cutting.one_column and (b"\n" + data[:end][-3:].tobytes()).endswith((b"\n\n", b"\n\r\n")):
         end = len(_without_blank_end(data[:end]))
     return end or None, quotes
 
@@ -142,8 +142,10 @@ def _without_blank_end(data: Bytes) -> Bytes:
         start = max(0, stop - WINDOW_BYTES)
         text = np.flatnonzero((data[start:stop] != LF) & (data[start:stop] != CR))
         if len(text):
-            end = start + int(text[-1]) + 1
-            ending = data[end : end + 2].tobytes()
-            return data[: end + (2 if ending == b"\r\n" else ending.startswith(b"\n"))] if b"\n" in ending else data
+            stop = start + int(text[-1]) + 1
+            break
         stop = start
-    return data[:0]
+    ending = data[stop:].tobytes()
+    if b"\r" in ending.replace(b"\r\n", b""):  # no line ending, so nothing here is blank
+        return data
+    return data[: stop + ending.find(b"\n") + 1] if stop else data[:0]

@@ -79,12 +79,10 @@ class CsvChunk:
     def read(self) -> Iterator[pa.RecordBatch]:
         """Parse the block; every column is text. Raises `InputError` with the line, unless bad rows are set aside."""
         layout, data = self.layout, self._load()
-        columns, line_feeds = None, self.line_feeds
-        ending = data.slice(data.size - 1).to_pybytes()
-        if ending not in b"\r\n":
+        line_feeds = self.line_feeds
+        if data.slice(data.size - 1).to_pybytes() not in b"\r\n":  # the last line; a lone \r is an error
             data, line_feeds = pa.py_buffer(data.to_pybytes() + b"\n"), line_feeds + 1
-        if ending != b"\r":  # Arrow would take it for the end of a line
-            columns = self._parse(data, self.quotes)
+        columns = self._parse(data, self.quotes)
         if columns is None or not is_proven(data, line_feeds, self.quotes, columns, layout.dialect):
             good, rows = self._separate(data.to_pybytes())
             if columns is None or self.rejected:
@@ -146,7 +144,6 @@ class CsvSource:
     _layout: Layout
     _cutting: Cutting
     _reader: Filling
-    _rest: bytes
     _offset: int
     _line: int
     _file: FileAt | None
@@ -154,7 +151,7 @@ class CsvSource:
     def chunks(self) -> Iterator[CsvChunk]:
         """Yield the blocks, once. After the last one `dialect.final_newline` is right for a stream too."""
         ends_well = self.dialect.final_newline
-        for block in cut_blocks(self._reader, self._rest, self._cutting, offset=self._offset, line=self._line):
+        for block in cut_blocks(self._reader, self._cutting, offset=self._offset, line=self._line):
             ends_well = block.data.slice(block.data.size - 1).to_pybytes() == b"\n"
             yield CsvChunk(
                 layout=self._layout,
@@ -202,13 +199,13 @@ def open_csv(
         final_newline = sample.endswith(b"\n") or not sample
     else:
         final_newline = own_file is None or _ends_with(own_file.path, "\n".encode(encoding))
+    reader.put_back(sample[header_bytes:])
     return CsvSource(
         schema=pa.schema([pa.field(column, pa.string()) for column in columns]),
         dialect=replace(dialect, final_newline=final_newline),
         _layout=layout,
         _cutting=Cutting(dialect, name, block_bytes, one_column=len(columns) == 1, set_aside=set_aside),
         _reader=reader,
-        _rest=sample[header_bytes:],
         _offset=len(mark) + header_bytes,
         _line=1 + sample.count(b"\n", 0, header_bytes),
         _file=own_file if encoding == "utf-8" else None,

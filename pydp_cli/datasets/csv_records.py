@@ -79,7 +79,8 @@ def _scan_quoted(  # noqa: C901 - the rules in one place
             if place < 0 or (place == len(data) and not complete):
                 return _first_line(data, start, UNCLOSED_QUOTE, opened) if complete else None
             if place < len(data) and data[place : place + 1] not in (delimiter, b"\r", b"\n"):
-                return _first_line(data, start, TEXT_AFTER_QUOTE, place)
+                whole = complete or data.find(b"\n", start) >= 0
+                return _first_line(data, start, TEXT_AFTER_QUOTE, place) if whole else None
         field_starts = False
         found = structural.search(data, place)
         if found is None:

@@ -23,11 +23,14 @@ class Filling:
 
     def __init__(self, stream: ReadInto) -> None:
         self._stream = stream
+        self._put_back = b""
         self.ended = False
 
     def fill(self, target: memoryview) -> int:
         """Fill the target; fewer bytes than fit mean that the stream has ended."""
-        filled = 0
+        filled = min(len(self._put_back), len(target))
+        target[:filled] = self._put_back[:filled]
+        self._put_back = self._put_back[filled:]
         while filled < len(target) and not self.ended:
             got = self._stream.readinto(target[filled:])
             filled += got or 0
@@ -39,6 +42,10 @@ class Filling:
         data = bytearray(size)
         return bytes(memoryview(data)[: self.fill(memoryview(data))])
 
+    def put_back(self, data: bytes) -> None:
+        """Have the next bytes read begin with these."""
+        self._put_back = data + self._put_back
+
 
 def open_decoded(
     stream: ReadInto, head: bytes, encoding: str, name: str, *, skip: int = 0, escape: bool = False
@@ -49,9 +56,10 @@ def open_decoded(
     that the line they are in can be told, and given back by `original_bytes`. Otherwise they are an `InputError` that
     names the byte.
     """
-    joined = _Joined(head[skip:], stream)
+    joined = Filling(stream)
+    joined.put_back(head[skip:])
     if encoding == "utf-8":
-        return Filling(joined)
+        return joined
     errors = _ESCAPING if escape and not encoding.startswith("utf-") else "strict"
     return Filling(_Transcoded(joined, encoding, errors, name, skip))
 
@@ -65,35 +73,20 @@ def original_bytes(text: bytes, encoding: str) -> bytes:
     return text.decode("utf-8", "surrogatepass").encode(encoding, _ESCAPING)
 
 
-class _Joined:
-    """A stream with what was already read of it put back."""
-
-    def __init__(self, head: bytes, stream: ReadInto) -> None:
-        self._head, self._stream = head, stream
-
-    def readinto(self, target: memoryview) -> int | None:
-        if not self._head:
-            return self._stream.readinto(target)
-        data, self._head = self._head[: len(target)], self._head[len(target) :]
-        target[: len(data)] = data
-        return len(data)
-
-
 class _Transcoded:
     """Reads a stream in another encoding as UTF-8; `place` is where in the file the stream stands."""
 
-    def __init__(self, stream: ReadInto, encoding: str, errors: str, name: str, place: int) -> None:
+    def __init__(self, stream: Filling, encoding: str, errors: str, name: str, place: int) -> None:
         self._stream, self._encoding, self._name, self._place = stream, encoding, name, place
         self._decoder = codecs.getincrementaldecoder(encoding)(errors)
-        self._raw = bytearray(1 << 16)
         self._ready = b""
         self._ended = False
 
     def readinto(self, target: memoryview) -> int:
         while not self._ready and not self._ended:
-            got = self._stream.readinto(memoryview(self._raw)) or 0
-            self._ended = not got
-            self._ready = self._decode(bytes(self._raw[:got]))
+            data = self._stream.read(1 << 16)
+            self._ended = not data
+            self._ready = self._decode(data)
         data, self._ready = self._ready[: len(target)], self._ready[len(target) :]
         target[: len(data)] = data
         return len(data)

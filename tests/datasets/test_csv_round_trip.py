@@ -116,6 +116,11 @@ def test_only_what_needs_quotes_is_quoted():
     assert data == 'a,b\na b,\'\n x,ü;\n"a,b","q"""\n"l\nm","c\rd"\n"",\n'.encode()
 
 
+def test_an_empty_text_alone_in_its_row_is_no_blank_line():
+    assert write_rows(["a"], [("",), (None,)], CsvDialect(null="NA")) == b'a\n""\nNA\n'
+    assert write_rows(["a"], [("",), (None,)], CsvDialect()) == b'a\n""\n\n'
+
+
 def test_text_equal_to_the_null_text_is_quoted():
     assert write_rows(["a", "b"], [("NA", None), ("", "NAN")], CsvDialect(null="NA")) == b'a,b\n"NA",NA\n,NAN\n'
 

@@ -88,6 +88,9 @@ def texts() -> st.SearchStrategy[str]:
 @example("x,y\na,b\rc,d\n\n1,2\n", 40)
 @example('x,y\n"a,"b,"c"\n', 40)
 @example('x,y\n"a,b"c,d\n', 40)
+@example("x\na\rb\n", 40)
+@example("x,y\na,b\rc,d\n", 40)
+@example("x,y\na,b\r", 40)
 @example("x\n\ufeffa\n\ufeffb\n", 4)
 def test_reads_what_the_rules_say_whatever_the_block_size(text: str, block_bytes: int):
     data = text.encode()
