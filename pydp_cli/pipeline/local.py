@@ -21,6 +21,7 @@ from itertools import chain, islice
 from typing import Any
 
 from pydp_cli.datasets.interface import Chunk, Encoder, Sink, Source
+from pydp_cli.datasets.signals import uninterrupted
 from pydp_cli.errors import BadValue, TemporaryFailure
 from pydp_cli.pipeline.counts import Counts
 from pydp_cli.pipeline.model import Pipeline
@@ -112,18 +113,23 @@ def _treat_in_processes(work: Work, chunks: Iterator[Chunk], workers: int) -> It
     flying: deque[Future[Treated]] = deque()
     try:
         for chunk in chunks:
-            flying.append(pool.submit(_treat_in_worker, chunk))
-            if len(flying) >= workers + 2:
-                yield flying.popleft().result()
+            with uninterrupted():  # a signal's exception inside of the pool would break it, or be lost
+                flying.append(pool.submit(_treat_in_worker, chunk))
+                done = flying.popleft().result() if len(flying) >= workers + 2 else None
+            if done is not None:
+                yield done
         while flying:
-            yield flying.popleft().result()
+            with uninterrupted():
+                done = flying.popleft().result()
+            yield done
     except BrokenProcessPool as error:
         raise TemporaryFailure(
             "a worker process was killed",
             hint="it may have run out of memory: try again with fewer --workers",
         ) from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        with uninterrupted():
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 _work: Work | None = None
@@ -135,6 +141,7 @@ def _start_worker(work: Work, parent: int) -> None:
     _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
 
