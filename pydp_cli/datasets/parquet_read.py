@@ -20,7 +20,7 @@ from pydp_cli.errors import InputError, PydpError, Refused
 BATCH_ROWS = 1 << 16
 BATCH_BYTES = 16 << 20  # of a decoded batch; fewer rows where cells are large
 STREAM_BYTES = 1 << 18  # read ahead for each column
-PROBE_ROWS = 256
+PROBES = (16, 256, 4096)  # rows to try first, while cells may turn out to be large
 
 
 class BatchChunk:
@@ -96,10 +96,10 @@ class ParquetSource:
             self.schema: pa.Schema = self._parquet.schema_arrow
             self._metadata = self._parquet.metadata
             self.layout = _layout(self._parquet, file)
-        self.num_rows: int = self._metadata.num_rows
-        self.num_row_groups: int = self._metadata.num_row_groups
-        self.group_rows = tuple(self._metadata.row_group(group).num_rows for group in range(self.num_row_groups))
-        self.created_by: str = self._metadata.created_by
+            self.num_rows: int = self._metadata.num_rows
+            self.num_row_groups: int = self._metadata.num_row_groups
+            self.group_rows = tuple(self._metadata.row_group(group).num_rows for group in range(self.num_row_groups))
+            self.created_by: str = self._metadata.created_by
         _refuse_odd_schema(self.schema, name)
 
     def chunks(self) -> Iterator[BatchChunk]:
@@ -136,12 +136,14 @@ class ParquetSource:
         What a few rows decode to is measured, because a dictionary makes large cells look small in the file.
         """
         metadata = self._metadata.row_group(group)
-        if metadata.num_rows <= PROBE_ROWS:
-            return PROBE_ROWS
-        stored = metadata.total_byte_size / metadata.num_rows
-        few = next(self._parquet.iter_batches(batch_size=PROBE_ROWS, row_groups=[group], use_threads=False), None)
-        decoded = few.nbytes / few.num_rows if few is not None and few.num_rows else 0.0
-        return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(stored, decoded, 1.0))))
+        rows = _rows_of_batch(metadata.total_byte_size / max(1, metadata.num_rows))
+        for probe in PROBES:
+            if probe >= min(rows, metadata.num_rows):
+                break
+            few = next(self._parquet.iter_batches(batch_size=probe, row_groups=[group], use_threads=False), None)
+            if few is not None and few.num_rows:
+                rows = min(rows, _rows_of_batch(few.nbytes / few.num_rows))
+        return rows
 
     def _open(self, int96_unit: str | None) -> Any:
         self._file.seek(0)
@@ -152,6 +154,10 @@ class ParquetSource:
             page_checksum_verification=True,
             coerce_int96_timestamp_unit=int96_unit,
         )
+
+
+def _rows_of_batch(row_bytes: float) -> int:
+    return max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(row_bytes, 1.0))))
 
 
 def open_parquet(where: str | BinaryIO | Any, name: str) -> ParquetSource:

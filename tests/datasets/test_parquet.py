@@ -7,12 +7,14 @@ import io
 import json
 import pickle
 import string
+import subprocess
+import sys
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pydp_cli.datasets import parquet_read
@@ -103,7 +105,8 @@ def written(draw):
     pq.write_table(
         table,
         out,
-        row_group_size=draw(st.integers(1, 50)),
+        # pyarrow cannot cut string views into row groups.
+        row_group_size=50 if "view" in str(table.schema) else draw(st.integers(1, 50)),
         compression=draw(CODECS),
         use_dictionary=draw(st.booleans()),
         data_page_version=draw(st.sampled_from(["1.0", "2.0"])),
@@ -131,17 +134,24 @@ def parquet(table, **options):
     return out.getvalue()
 
 
+def read_groups(file):
+    # One by one, because pyarrow cannot read a dictionary within a list from several row groups at once.
+    return [
+        file.read_row_group(group) for group in range(file.num_row_groups) if file.metadata.row_group(group).num_rows
+    ]
+
+
 def read(data):
     return pq.ParquetFile(io.BytesIO(data)).read()
 
 
 @given(written())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_copy_has_the_same_cells_types_metadata_row_groups_and_layout(data):
     again = copy(data)
     before, after = pq.ParquetFile(io.BytesIO(data)), pq.ParquetFile(io.BytesIO(again))
     assert after.schema_arrow.equals(before.schema_arrow, check_metadata=True)
-    assert after.read().equals(before.read())
+    assert read_groups(after) == read_groups(before)
     assert after.schema.equals(before.schema)
     assert set(after.metadata.metadata or {}) == set(before.metadata.metadata or {})
     rows = [before.metadata.row_group(group).num_rows for group in range(before.num_row_groups)]
@@ -151,7 +161,7 @@ def test_a_copy_has_the_same_cells_types_metadata_row_groups_and_layout(data):
 
 
 @given(written())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_chunks_pickle_with_every_type(data):
     for chunk in open_parquet(io.BytesIO(data), "x").chunks():
         again = pickle.loads(pickle.dumps(chunk))  # noqa: S301
@@ -166,7 +176,6 @@ def test_a_pickled_slice_carries_its_own_rows_only():
 
 def test_batches_are_small_and_row_groups_stay_whole(monkeypatch):
     monkeypatch.setattr(parquet_read, "BATCH_ROWS", 7)
-    monkeypatch.setattr(parquet_read, "PROBE_ROWS", 2)
     data = parquet(pa.table({"a": list(range(100))}), row_group_size=33)
     sizes = [next(chunk.read()).num_rows for chunk in open_parquet(io.BytesIO(data), "x").chunks()]
     assert max(sizes) == 7
@@ -181,11 +190,11 @@ def test_dropped_rows_leave_row_groups_where_they_were():
 
 
 def test_a_large_cell_makes_batches_of_few_rows():
-    data = parquet(pa.table({"a": ["x" * 1_000_000] * 600}))  # one dictionary entry: small in the file
-    assert len(data) < 5_000_000
+    data = parquet(pa.table({"a": ["x" * 1_000_000] * 60}))  # one dictionary entry: small in the file
+    assert len(data) < 500_000
     sizes = [next(chunk.read()).num_rows for chunk in open_parquet(io.BytesIO(data), "x").chunks()]
     assert max(sizes) <= 16
-    assert sum(sizes) == 600
+    assert sum(sizes) == 60
 
 
 def test_a_row_group_too_large_for_memory_is_split():
@@ -310,6 +319,43 @@ def test_timestamps_that_were_not_all_int96_are_written_as_int64():
     again = copy(data, schema=schema, change=lambda b: pa.record_batch([b["t"], b["t"].cast("timestamp[us]")], schema))
     leaves = pq.ParquetFile(io.BytesIO(again)).schema
     assert [leaves.column(n).physical_type for n in range(2)] == ["INT64", "INT64"]
+
+
+COPY = """
+import sys
+from pydp_cli.datasets.memory import use_little_memory
+from pydp_cli.datasets.parquet_read import open_parquet
+from pydp_cli.datasets.parquet_write import ParquetSink
+use_little_memory()
+def peak():  # of this program alone: ru_maxrss would count the parent's, from before the exec
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+before = peak()
+source = open_parquet(sys.argv[1], "x")
+with open(sys.argv[2], "wb") as out:
+    sink = ParquetSink(out, source.schema, source)
+    for chunk in source.chunks():
+        for batch in chunk.read():
+            piece = sink.encoder.encode(batch)
+            del batch
+            sink.write(piece, chunk.group)
+    sink.close()
+print((peak() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_memory_is_bounded_by_a_row_group_and_not_by_the_file(tmp_path):
+    rows = 1 << 17
+    table = pa.table({f"c{column}": [f"{column}-{row:012}" for row in range(rows)] for column in range(5)})
+    peaks = []
+    for groups in (2, 8):
+        path = tmp_path / f"{groups}.parquet"
+        with pq.ParquetWriter(path, table.schema) as writer:
+            for _ in range(groups):
+                writer.write_table(table, row_group_size=rows)
+        command = [sys.executable, "-c", COPY, str(path), str(tmp_path / "out.parquet")]
+        peaks.append(int(subprocess.run(command, capture_output=True, check=True).stdout))
+    assert peaks[1] < peaks[0] * 1.2
 
 
 def test_a_file_without_rows_keeps_its_schema():

@@ -408,6 +408,22 @@ def test_signals_wait_until_a_critical_part_is_over():
     assert done
 
 
+def test_a_signal_during_the_commit_waits_until_all_outputs_are_there(tmp_path, monkeypatch):
+    real_link = os.link
+
+    def link_and_signal(*args, **options):
+        real_link(*args, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(publish.os, "link", link_and_signal)
+    with pytest.raises(Terminated), terminate_as_exception(), Publication() as publication:
+        for name in ("a", "b", "c"):
+            publication.stage(str(tmp_path / name))
+        publication.commit()
+        time.sleep(10)
+    assert names(tmp_path) == ["a", "b", "c"]
+
+
 def test_of_two_runs_on_one_target_one_wins_and_the_other_says_so(tmp_path):
     target = str(tmp_path / "out")
     results = []
