@@ -21,6 +21,8 @@ COMMANDS = {
     "keys": ("pydp_cli.cli.keys", "Make and look after the keyring."),
 }
 
+INTERRUPTED = 128
+
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's own usage error: what a wrong option or a missing argument raises."""
 
@@ -70,7 +72,12 @@ def pydp(
 
 def main() -> None:
     """Run the command line, and end the process with the exit code of what happened."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code > INTERRUPTED:
+        # everything is cleaned up; libraries' threads that a signal caught half-way would abort the tear-down
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -99,7 +106,7 @@ def _exit_code(error: BaseException) -> int:
         _silence_stdout()
         return 0
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return 128 + signal.SIGINT
+        return INTERRUPTED + signal.SIGINT
     from pydp_cli.cli.crash import report_crash
 
     report_crash(error)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_lost: list[BaseException] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -37,13 +39,29 @@ def terminate_as_exception() -> Iterator[None]:
 
     previous = {number: signal.getsignal(number) for number in _ENDING}
     previous = {number: handler for number, handler in previous.items() if handler != signal.SIG_IGN}
+    hook, sys.unraisablehook = sys.unraisablehook, _keep_interrupt
     try:
         for number in previous:
             signal.signal(number, end)
         yield
     finally:
+        sys.unraisablehook = hook
+        _lost.clear()
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def raise_lost_interrupt() -> None:
+    """Raise the interrupt that came where Python can raise nothing (in a callback of its own), if one did."""
+    if _lost:
+        raise _lost[0]
+
+
+def _keep_interrupt(unraisable: sys.UnraisableHookArgs) -> None:
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _lost.append(unraisable.exc_value)
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from itertools import chain, islice
 from typing import Any
 
 from pydp_cli.datasets.interface import Chunk, Encoder, Sink, Source
-from pydp_cli.datasets.signals import uninterrupted
+from pydp_cli.datasets.signals import raise_lost_interrupt, uninterrupted
 from pydp_cli.errors import BadValue, TemporaryFailure
 from pydp_cli.pipeline.counts import Counts
 from pydp_cli.pipeline.model import Pipeline
@@ -87,6 +87,7 @@ def run_file(
         for piece in treated.pieces:
             sink.write(piece, treated.group)
         total.add(treated.counts)
+        raise_lost_interrupt()
         if on_rows is not None:
             on_rows(treated.counts.rows_in)
     sink.close()
