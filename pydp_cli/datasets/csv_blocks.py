@@ -146,6 +146,8 @@ def _without_blank_end(data: Bytes) -> Bytes:
             break
         stop = start
     ending = data[stop:].tobytes()
-    if b"\r" in ending.replace(b"\r\n", b""):  # no line ending, so nothing here is blank
-        return data
-    return data[: stop + ending.find(b"\n") + 1] if stop else data[:0]
+    stray = ending.replace(b"\r\n", b"\n\n").rfind(b"\r") + 1  # a carriage return alone is text
+    if stop + stray == 0:
+        return data[:0]
+    line_end = ending.find(b"\n", stray) + 1
+    return data[: stop + line_end] if line_end else data

@@ -266,7 +266,7 @@ def record_error(data: bytes, record: Record, line: int, name: str) -> InputErro
         hint = "close the quote, or declare another quote character under csv:"
     elif record.problem == TEXT_AFTER_QUOTE and at != line:
         hint = f"the record begins on line {line}: a closing quote may be missing there"
-    elif record.problem == LONE_CR and b"\n" not in data:
+    elif record.problem == LONE_CR and at == 1:  # so are all line endings of the file, most likely
         hint = "convert the file's line endings to line feeds"
     return InputError(str(record.problem), place=f"{name}:{at}", hint=hint)
 

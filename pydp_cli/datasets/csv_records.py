@@ -77,10 +77,10 @@ def _scan_quoted(  # noqa: C901 - the rules in one place
         if field_starts and data.startswith(quote, place):
             opened, place = place, _after_closing_quote(data, place, quote)
             if place < 0 or (place == len(data) and not complete):
-                return _first_line(data, start, UNCLOSED_QUOTE, opened) if complete else None
+                return _first_line(data, start, *(problem or (UNCLOSED_QUOTE, opened))) if complete else None
             if place < len(data) and data[place : place + 1] not in (delimiter, b"\r", b"\n"):
                 whole = complete or data.find(b"\n", start) >= 0
-                return _first_line(data, start, TEXT_AFTER_QUOTE, place) if whole else None
+                return _first_line(data, start, *(problem or (TEXT_AFTER_QUOTE, place))) if whole else None
         field_starts = False
         found = structural.search(data, place)
         if found is None:
