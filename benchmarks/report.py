@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+BUSY = 0.5
+"""The load average, before anything is measured, from which a machine counts as busy with something else."""
 PACKAGES = ("pydp-cli", "pyarrow", "numpy", "cryptography", "pandas", "duckdb", "polars")
 
 
@@ -19,6 +21,7 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "memory_gib": round(pages * page / 2**30),
         "processor": _processor(),
+        "load": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
@@ -50,32 +53,35 @@ def as_text(results: dict[str, Any]) -> str:
     lines += [
         f"Whole processes, {results['rows']:,} rows, best of {results['rounds']} rounds:",
         "",
-        "| who | seconds | rows/s | peak MiB |",
-        "|---|---:|---:|---:|",
+        "| who | seconds | processor s | rows/s | peak MiB |",
+        "|---|---:|---:|---:|---:|",
     ]
     for contest, field in results["speed"].items():
         for name, run in field.items():
-            rate = results["rows"] / run["best_s"]
-            lines.append(f"| {contest}: {name} | {run['best_s']:.2f} | {rate:,.0f} | {run['peak_mib']:,.0f} |")
+            lines.append(_row(f"{contest}: {name}", run, f"{results['rows'] / run['best_s']:,.0f}"))
     for part in ("start", "memory"):
         for name, run in results.get(part, {}).items():
-            lines.append(f"| {name} | {run['best_s']:.2f} | | {run['peak_mib']:,.0f} |")
+            lines.append(_row(name, run))
     described = results["machine"]
     packages = ", ".join(f"{name} {described[name]}" for name in ("python", *PACKAGES) if described[name])
-    hardware = [
-        f"{described['cores']} cores",
-        f"{described['memory_gib']} GiB",
-        described["processor"],
-        described["system"],
-    ]
-    return "\n".join([*lines, "", f"Machine: {', '.join(hardware)}; {packages}."])
+    size = f"{described['cores']} cores, {described['memory_gib']} GiB"
+    lines += ["", f"Machine: {size}, {described['processor']}, {described['system']}; {packages}."]
+    if described["load"] > BUSY:
+        lines += ["", f"It was busy with other work (load {described['load']}): wall times are not its best."]
+    return "\n".join(lines)
+
+
+def _row(who: str, run: dict[str, Any], rate: str = "") -> str:
+    return f"| {who} | {run['best_s']:.2f} | {run['cpu_s']:.2f} | {rate} | {run['peak_mib']:,.0f} |"
 
 
 def _figure(figure: dict[str, Any]) -> str:
-    sign, limit = ("≤", figure["at_most"]) if "at_most" in figure else ("≥", figure["at_least"])
     unit = figure["unit"] if figure["unit"] == "×" else f" {figure['unit']}"
-    met = "yes" if figure["met"] else "**no**"
-    return f"| {figure['what']} | {figure['value']:.3g}{unit} | {sign} {limit:g}{unit} | {met} |"
+    row = f"| {figure['what']} | {figure['value']:.3g}{unit} |"
+    if "met" not in figure:
+        return f"{row} | |"
+    sign, limit = ("≤", figure["at_most"]) if "at_most" in figure else ("≥", figure["at_least"])
+    return f"{row} {sign} {limit:.2g}{unit} | {'yes' if figure['met'] else '**no**'} |"
 
 
 def write_readme(path: Path, results: dict[str, Any]) -> None:

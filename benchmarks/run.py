@@ -107,8 +107,10 @@ def main() -> None:
     with_pydp = not only or "pydp" in only
     if with_pydp:
         make_keyring()
-    figures, times = measure_speed(customers(chosen.rows), chosen.rounds, only)
-    results: dict[str, object] = {"rows": chosen.rows, "rounds": chosen.rounds, "machine": machine(), "speed": times}
+    stem = customers(chosen.rows)
+    described = machine()
+    figures, times = measure_speed(stem, chosen.rounds, only)
+    results: dict[str, object] = {"rows": chosen.rows, "rounds": chosen.rounds, "machine": described, "speed": times}
     if with_pydp:
         more, results["start"] = measure_start(chosen.rounds)
         figures += more

@@ -26,9 +26,11 @@ def transform_pages() -> str:
     parts = [
         GENERATED,
         "# Transforms\n",
-        "What each transform takes, what it still tells, and its options. In a policy a transform is written as a bare "
-        "word (`redact`), with its main option (`prefix: 3`) or with a mapping of options; on the command line as "
-        "`--set COLUMN=TRANSFORM[:OPTION=VALUE,…]`.\n",
+        (
+            "What each transform takes, what it still tells, and its options. In a policy a transform is written as a "
+            "bare word (`redact`), with its main option (`prefix: 3`) or with a mapping of options; on the command "
+            "line as `--set COLUMN=TRANSFORM[:OPTION=VALUE,…]`.\n"
+        ),
     ]
     for name, options in transforms().items():
         info = options.info

@@ -34,6 +34,11 @@ class BlockCipher:
         # ECB of independent blocks is the bare block function that CMAC, CTR and FF1 are defined on
         self._encryptor: Any = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
 
+    def one(self, block: bytes) -> bytes:
+        """Encrypt one block."""
+        encrypted: bytes = self._encryptor.update(block)
+        return encrypted
+
     def encrypt(self, blocks: Words) -> Words:
         """Encrypt blocks given as words `[n, 2]`."""
         if not len(blocks):

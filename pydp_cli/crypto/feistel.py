@@ -97,15 +97,16 @@ def permute_one(
     """Run the rounds over one pair of halves of any size."""
     b, d = lengths.b, lengths.d
     head = fixed_block(lengths, tweak) + tweak + bytes((-len(tweak) - b - 1) % 16)
+    whole = len(head) // 16 * 16
+    state = _cbc_mac(cipher, head[:whole])
     moduli = (lengths.radix**lengths.u, lengths.radix**lengths.v)
     for number in reversed(range(ROUNDS)) if undo else range(ROUNDS):
         fed, other = (left, right) if undo else (right, left)
-        first = _cbc_mac(cipher, head + bytes([number]) + fed.to_bytes(b, "big"))
+        first = _cbc_mac(cipher, head[whole:] + bytes([number]) + fed.to_bytes(b, "big"), state)
         stream = first
         for counter in range(1, -(-d // 16)):
             mask = counter.to_bytes(16, "big")
-            more = bytes(x ^ y for x, y in zip(first, mask, strict=True))
-            stream += _encrypt_bytes(cipher, more)
+            stream += cipher.one(_xor(first, mask))
         y = int.from_bytes(stream[:d], "big")
         modulus = moduli[number % 2]
         if undo:
@@ -115,16 +116,14 @@ def permute_one(
     return left, right
 
 
-def _cbc_mac(cipher: BlockCipher, message: bytes) -> bytes:
-    state = bytes(16)
+def _cbc_mac(cipher: BlockCipher, message: bytes, state: bytes = bytes(16)) -> bytes:
     for first in range(0, len(message), 16):
-        block = bytes(x ^ y for x, y in zip(state, message[first : first + 16], strict=True))
-        state = _encrypt_bytes(cipher, block)
+        state = cipher.one(_xor(state, message[first : first + 16]))
     return state
 
 
-def _encrypt_bytes(cipher: BlockCipher, block: bytes) -> bytes:
-    return cipher.encrypt(np.frombuffer(block, dtype=np.uint64).reshape(1, 2)).tobytes()
+def _xor(left: bytes, right: bytes) -> bytes:
+    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(16, "big")
 
 
 def _residue(blocks: Numbers, d: int, modulus: int) -> Numbers:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 
-SAMPLE_ROWS = 4096
-"""A batch of this many rows always has one row checked; a smaller one in proportion."""
+SAMPLE_ROWS = 16_384
+"""A batch of this many rows always has one row checked, which costs under 1 %; a smaller one in proportion."""
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import string
 import numpy as np
 import pyarrow as pa
 import pytest
-from ffx import FF1 as Independent  # noqa: N811 - libffx
+from ffx import FF1 as Independent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
