@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pydp_cli.datasets.parquet_read import ColumnLayout, ParquetSource
+from pydp_cli.datasets.parquet_footer import ColumnLayout
+from pydp_cli.datasets.parquet_read import ParquetSource
 
 _CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4", "LZ4_HADOOP": "LZ4", "LZO": "SNAPPY"}
 _ENCODINGS = {

@@ -1,13 +1,15 @@
 """Read what pyarrow does not tell about a Parquet file: page checksums and data page version, from a page header.
 
-A page header is a Thrift struct in the compact protocol (parquet-format, parquet.thrift, `PageHeader`): field 1 is the
-page type, 2 and 3 are sizes, 4 is the CRC-32 where the writer put one.
+A page header is a Thrift struct (parquet-format, parquet.thrift, `PageHeader`): field 1 is the page type, 2 and 3 are
+sizes, 4 is the CRC-32 where the writer put one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from pydp_cli.datasets.thrift_compact import NotThrift, Reader
 
 _HEADER_BYTES = 64  # the four fields come first and take at most 24
 _I32 = 5
@@ -35,28 +37,17 @@ def peek_page_header(file: Any, offset: int) -> PageHeader | None:
     data = file.read(_HEADER_BYTES)
     file.seek(position)
     try:
-        fields = _leading_integers(bytes(data))
-    except IndexError:
+        fields = _leading_integers(Reader(bytes(data)))
+    except NotThrift:
         return None
     return PageHeader(fields[1], _CRC_FIELD in fields) if 1 in fields else None
 
 
-def _leading_integers(data: bytes) -> dict[int, int]:
+def _leading_integers(reader: Reader) -> dict[int, int]:
     """Read the struct's i32 fields up to the first field of another type."""
     fields: dict[int, int] = {}
-    at, number = 0, 0
-    while data[at] & 0x0F == _I32 and data[at] >> 4:
-        number += data[at] >> 4
-        value, at = _varint(data, at + 1)
-        fields[number] = (value >> 1) ^ -(value & 1)
+    for number, kind in reader.fields():
+        if kind != _I32:
+            break
+        fields[number] = reader.integer()
     return fields
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pydp_cli.datasets.parquet_footer import ColumnLayout, first_row_group
 from pydp_cli.datasets.parquet_int96 import has_int96, int96_unit
 from pydp_cli.datasets.parquet_pages import peek_page_header
 from pydp_cli.errors import InputError, PydpError, Refused
@@ -58,19 +59,6 @@ def unpack_batch(data: pa.Buffer) -> pa.RecordBatch:
 
 def _unpickle_chunk(data: pa.Buffer, group: int | None) -> BatchChunk:
     return BatchChunk(unpack_batch(data), group)
-
-
-@dataclass(frozen=True)
-class ColumnLayout:
-    """How one leaf column is stored, as its first row group has it. `path` is dotted: `address.list.element.zip`."""
-
-    path: str
-    physical_type: str
-    compression: str
-    has_dictionary: bool
-    encodings: tuple[str, ...]
-    has_page_index: bool
-    has_bloom_filter: bool
 
 
 @dataclass(frozen=True)
@@ -236,33 +224,19 @@ def _refuse_odd_schema(schema: pa.Schema, name: str) -> None:
 
 def _layout(parquet: Any, file: Any) -> Layout:
     metadata, schema = parquet.metadata, parquet.schema
-    groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
-    first = next((group for group in groups if group.num_rows), None)
+    first = first_row_group(file)
     arrow_schema = b"ARROW:schema" in (metadata.metadata or {})
     if first is None:
         leaves = [schema.column(index) for index in range(len(schema))]
         columns = tuple(
-            ColumnLayout(leaf.path, leaf.physical_type, "SNAPPY", True, (), False, False) for leaf in leaves
+            ColumnLayout(leaf.path, leaf.physical_type, "SNAPPY", True, (), False, False, 0) for leaf in leaves
         )
         return Layout(columns, (), False, "1.0", arrow_schema)
-    chunks = [first.column(index) for index in range(first.num_columns)]
-    headers = [header for chunk in chunks if (header := peek_page_header(file, chunk.data_page_offset)) is not None]
+    pages = [peek_page_header(file, column.first_data_page) for column in first.columns]
+    headers = [header for header in pages if header is not None]
     return Layout(
-        columns=tuple(
-            ColumnLayout(
-                path=chunk.path_in_schema,
-                physical_type=chunk.physical_type,
-                compression=chunk.compression,
-                has_dictionary=chunk.has_dictionary_page,
-                encodings=tuple(chunk.encodings),
-                has_page_index=chunk.has_column_index or chunk.has_offset_index,
-                has_bloom_filter=chunk.bloom_filter_offset is not None,
-            )
-            for chunk in chunks
-        ),
-        sorting=tuple(
-            (chunks[one.column_index].path_in_schema, one.descending, one.nulls_first) for one in first.sorting_columns
-        ),
+        columns=first.columns,
+        sorting=first.sorting,
         has_checksums=any(header.has_checksum for header in headers),
         data_page_version="2.0" if any(header.is_version_2 for header in headers) else "1.0",
         stores_arrow_schema=arrow_schema,

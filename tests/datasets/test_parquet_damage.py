@@ -104,6 +104,15 @@ from pydp_cli.datasets.parquet_read import open_parquet
 from pydp_cli.errors import PydpError
 whole = open(sys.argv[1], "rb").read()
 chance = random.Random(7)
+footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+flips = [(at, mask) for at in range(footer, len(whole)) for mask in (1, 64)]
+for at, mask in flips:
+    damaged = bytearray(whole)
+    damaged[at] ^= mask
+    try:
+        open_parquet(io.BytesIO(bytes(damaged)), "x")
+    except PydpError:
+        pass
 for _ in range(400):
     damaged = bytearray(whole)
     for _ in range(chance.choice([1, 1, 2, 20])):
