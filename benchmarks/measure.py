@@ -59,10 +59,11 @@ class Contestant:
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Run:
     """Run a command to its end; raises where it fails."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     child = subprocess.Popen(
         command,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},  # compiled modules are kept, as they are where pydp is installed
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -115,12 +115,14 @@ def gather(data: Bytes, starts: Index, width: int) -> Bytes:
 
 def _gather_at_the_end(data: Bytes, starts: Index, width: int) -> Bytes:
     """Load values of which the last few start so late that a whole item does not fit before the end."""
-    late = np.flatnonzero(starts > len(data) - width)
-    out = np.zeros((len(starts), width), dtype=np.uint8)
-    if len(late) < len(starts):
-        early = np.flatnonzero(starts <= len(data) - width)
-        out[early] = gather(data, starts[early], width)
-    for row in late[starts[late] < len(data)]:  # the others are empty
+    room = len(data) - width
+    late = starts > room
+    if room < 0:
+        out = np.zeros((len(starts), width), dtype=np.uint8)
+    else:
+        out = gather(data, np.minimum(starts, room), width)
+        out[late] = 0
+    for row in np.flatnonzero(late & (starts < len(data))):  # the others are empty
         piece = data[int(starts[row]) :]
         out[row, : len(piece)] = piece
     return out

@@ -41,8 +41,7 @@ class Cmac:
         self.cipher = BlockCipher(key)
         seed = self.cipher.encrypt(np.zeros((1, 2), dtype=np.uint64)).tobytes()
         self.k1 = double(seed)
-        subkeys = np.array([list(double(self.k1))] * BLOCK + [list(self.k1)], dtype=np.uint8)
-        self.last = PAD ^ as_words(subkeys)
+        self.last = PAD ^ as_words(np.frombuffer(double(self.k1) * BLOCK + self.k1, dtype=np.uint8))
         """Row r is what a last block of r bytes is XORed with: padding and subkey."""
 
     def one(self, value: bytes) -> bytes:

@@ -22,7 +22,7 @@ from pydp_cli.datasets.csv_records import LONE_CR, TEXT_AFTER_QUOTE, UNCLOSED_QU
 from pydp_cli.datasets.csv_stream import Filling, ReadInto, open_decoded, original_bytes
 from pydp_cli.errors import InputError
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 _SET_ASIDE_HINT = "correct the line, or set such lines aside with --bad-rows FILE"
 
 

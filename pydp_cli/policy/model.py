@@ -32,7 +32,7 @@ from pydp_cli.policy.rights import Controller, Erase, Hold, NotPersonal, Purpose
 from pydp_cli.policy.statistics import Statistics
 from pydp_cli.transforms.findings import Finding, did_you_mean, raise_in_validator
 from pydp_cli.transforms.normalize import is_rule, rule_names
-from pydp_cli.transforms.registry import transforms
+from pydp_cli.transforms.registry import find_transform, transforms
 from pydp_cli.transforms.treatment import WHEN, StepSpec, plain, read_treatment, to_yaml
 
 DECIDE = "decide"
@@ -102,7 +102,7 @@ class ColumnPolicy(PolicyModel):
     def _short_forms(cls, raw: Any) -> Any:
         if isinstance(raw, dict) and (not raw or raw.keys() & cls.model_fields.keys()):
             written = raw
-        elif isinstance(raw, dict) and not raw.keys() & {WHEN, *transforms()}:
+        elif isinstance(raw, dict) and not any(key == WHEN or find_transform(str(key)) for key in raw):
             known = [*cls.model_fields, *transforms()]
             raise_in_validator(
                 [Finding((key,), f'unknown key "{key}"', did_you_mean(key, known), at_key=True) for key in raw]

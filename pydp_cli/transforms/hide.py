@@ -40,7 +40,7 @@ def hide(column: pa.StringArray, window: Window, char: str, only: Class | None =
     if char.isascii() and data.max(initial=0) < 128:
         return _rebuilt(column, ends, _hidden(data, ends, window, ord(char), only))
     if only is None:
-        return _hidden_by_kernels(column, window, char)
+        return _hidden_mostly_in_place(column, ends, data, window, char)
     characters = np.frombuffer(data.tobytes().decode().encode("utf-32-le"), np.uint32)
     starts = np.cumsum(data & 0xC0 != 0x80)  # every byte but a continuation begins a character
     counts = np.concatenate([[0], starts])[ends]
@@ -49,6 +49,20 @@ def hide(column: pa.StringArray, window: Window, char: str, only: Class | None =
     new_ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])[counts]
     encoded = np.frombuffer(hidden.tobytes().decode("utf-32-le").encode(), np.uint8)
     return _rebuilt(column, new_ends, encoded)
+
+
+def _hidden_mostly_in_place(
+    column: pa.StringArray, ends: Characters, data: Characters, window: Window, char: str
+) -> pa.StringArray:
+    """Hide in place what is ASCII, which most values are, and the others by Arrow's kernels."""
+    held_by = np.searchsorted(ends, np.flatnonzero(data >= 128), side="right") - 1
+    others = held_by[np.diff(held_by, prepend=-1) > 0]
+    if not char.isascii() or 2 * len(others) > len(column):
+        return _hidden_by_kernels(column, window, char)
+    hidden = _rebuilt(column, ends, _all_hidden(data, ends, window, ord(char)))
+    order = np.arange(len(column))
+    order[others] = len(column) + np.arange(len(others))
+    return pa.concat_arrays([hidden, _hidden_by_kernels(column.take(others), window, char)]).take(pa.array(order))
 
 
 def _hidden(characters: Characters, ends: Characters, window: Window, char: int, only: Class | None) -> Characters:

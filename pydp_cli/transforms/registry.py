@@ -172,11 +172,24 @@ def transform(
 
 
 @cache
+def find_transform(name: str) -> type[TransformOptions] | None:
+    """Find a transform by its name, without loading the others: ours are each in a module of that name."""
+    if name not in _REGISTRY and name in _modules():
+        importlib.import_module(f"pydp_cli.transforms.{name}")
+    return _REGISTRY.get(name) or transforms().get(name)
+
+
+@cache
+def _modules() -> frozenset[str]:
+    package = importlib.import_module("pydp_cli.transforms")
+    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+@cache
 def transforms() -> dict[str, type[TransformOptions]]:
     """Give all transforms by name: ours, and those that installed packages offer as `pydp.transforms`."""
-    package = importlib.import_module("pydp_cli.transforms")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in _modules():
+        importlib.import_module(f"pydp_cli.transforms.{module}")
     for entry in entry_points(group="pydp.transforms"):
         _REGISTRY.setdefault(entry.name, entry.load())
     return dict(sorted(_REGISTRY.items()))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pydp_cli.errors import UsageError
 from pydp_cli.transforms.findings import Finding, Path, did_you_mean, policy_error, validation_findings
-from pydp_cli.transforms.registry import TransformOptions, transforms
+from pydp_cli.transforms.registry import TransformOptions, find_transform, transforms
 from pydp_cli.transforms.scalars import flow_value, split_outside
 
 WHEN = "when"
@@ -86,7 +86,7 @@ def read_step(raw: Any, path: Path, findings: list[Finding]) -> StepSpec | None:
 def _build(  # noqa: PLR0917 - one caller, next to it
     name: str, raw: Any, when: str | None, path: Path, options_path: Path, findings: list[Finding]
 ) -> StepSpec | None:
-    model = transforms().get(name)
+    model = find_transform(name)
     if model is None:
         hint = did_you_mean(name, transforms()) or "`pydp policy schema` lists them"
         findings.append(Finding(options_path, f'unknown transform "{name}"', hint, at_key=options_path != path))
@@ -126,7 +126,7 @@ def parse_setting(text: str) -> tuple[str, StepSpec]:
     Values are read as YAML scalars, `[lists]` or `{a: mappings}`. Raises `UsageError`.
     """
     column, name, options = split_setting(text)
-    model = transforms().get(name)
+    model = find_transform(name)
     raw: dict[str, Any] = {}
     if model is not None:
         known = {_written(model, field): field for field in model.model_fields}

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pydp_cli.errors import InputError, UsageError
-from pydp_cli.transforms.python_function import PythonFunction, load_function
+from pydp_cli.transforms.python import PythonFunction, load_function
 from pydp_cli.transforms.registry import Binding
 from tests.transforms.columns import derive_key, treat
 
