@@ -39,8 +39,10 @@ def hide(column: pa.StringArray, window: Window, char: str, only: Class | None =
     ends = ends - ends[0]
     if char.isascii() and data.max(initial=0) < 128:
         return _rebuilt(column, ends, _hidden(data, ends, window, ord(char), only))
-    if only is None:
+    if only is None and char.isascii():
         return _hidden_mostly_in_place(column, ends, data, window, char)
+    if only is None:
+        return _hidden_by_kernels(column, window, char)
     characters = np.frombuffer(data.tobytes().decode().encode("utf-32-le"), np.uint32)
     starts = np.cumsum(data & 0xC0 != 0x80)  # every byte but a continuation begins a character
     counts = np.concatenate([[0], starts])[ends]
@@ -54,15 +56,18 @@ def hide(column: pa.StringArray, window: Window, char: str, only: Class | None =
 def _hidden_mostly_in_place(
     column: pa.StringArray, ends: Characters, data: Characters, window: Window, char: str
 ) -> pa.StringArray:
-    """Hide in place what is ASCII, which most values are, and the others by Arrow's kernels."""
-    held_by = np.searchsorted(ends, np.flatnonzero(data >= 128), side="right") - 1
+    """Hide one byte for each character, and let Arrow's kernels treat the values that keep one of several bytes."""
+    begins = data & 0xC0 != 0x80  # every byte but a continuation begins a character
+    new_ends = np.concatenate([[0], np.cumsum(begins, dtype=np.int32)])[ends]
+    hidden = _all_hidden(data[begins], new_ends, window, ord(char))
+    held_by = np.searchsorted(new_ends, np.flatnonzero(hidden >= 128), side="right") - 1
     others = held_by[np.diff(held_by, prepend=-1) > 0]
-    if not char.isascii() or 2 * len(others) > len(column):
+    if 2 * len(others) > len(column):
         return _hidden_by_kernels(column, window, char)
-    hidden = _rebuilt(column, ends, _all_hidden(data, ends, window, ord(char)))
     order = np.arange(len(column))
     order[others] = len(column) + np.arange(len(others))
-    return pa.concat_arrays([hidden, _hidden_by_kernels(column.take(others), window, char)]).take(pa.array(order))
+    mostly = _rebuilt(column, new_ends, hidden)
+    return pa.concat_arrays([mostly, _hidden_by_kernels(column.take(others), window, char)]).take(pa.array(order))
 
 
 def _hidden(characters: Characters, ends: Characters, window: Window, char: int, only: Class | None) -> Characters:
