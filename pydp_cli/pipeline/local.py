@@ -6,6 +6,7 @@ the same to the byte.
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,7 @@ from pydp_cli.datasets.signals import raise_lost_interrupt, uninterrupted
 from pydp_cli.errors import BadValue, TemporaryFailure
 from pydp_cli.pipeline.counts import Counts
 from pydp_cli.pipeline.model import Pipeline
+from pydp_cli.pipeline.shelf import lay_down, make_shelves, pick_up
 
 
 @dataclass(frozen=True)
@@ -105,24 +107,26 @@ def _treat_all(work: Work, chunks: Iterator[Chunk], workers: int) -> Iterator[Tr
 
 def _treat_in_processes(work: Work, chunks: Iterator[Chunk], workers: int) -> Iterator[Treated]:
     method = "fork" if sys.platform == "linux" else "spawn"
+    in_flight = workers + 2
+    shelves = make_shelves(in_flight) if method == "fork" else []
+    free = deque(range(in_flight))
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context(method),
         initializer=_start_worker,
-        initargs=(work, os.getpid()),
+        initargs=(work, shelves, os.getpid()),
     )
-    flying: deque[Future[Treated]] = deque()
+    flying: deque[tuple[int, Future[Treated]]] = deque()
     try:
         for chunk in chunks:
             with uninterrupted():  # a signal's exception inside of the pool would break it, or be lost
-                flying.append(pool.submit(_treat_in_worker, chunk))
-                done = flying.popleft().result() if len(flying) >= workers + 2 else None
-            if done is not None:
-                yield done
+                task = free.popleft()
+                flying.append((task, pool.submit(_treat_in_worker, chunk, task)))
+            if not free:
+                yield _landed(*flying[0], shelves)
+                free.append(flying.popleft()[0])
         while flying:
-            with uninterrupted():
-                done = flying.popleft().result()
-            yield done
+            yield _landed(*flying.popleft(), shelves)
     except BrokenProcessPool as error:
         raise TemporaryFailure(
             "a worker process was killed",
@@ -133,13 +137,22 @@ def _treat_in_processes(work: Work, chunks: Iterator[Chunk], workers: int) -> It
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _landed(task: int, future: Future[Treated], shelves: list[mmap.mmap]) -> Treated:
+    with uninterrupted():
+        treated = future.result()
+    if shelves:
+        treated.pieces = pick_up(treated.pieces, shelves[task])
+    return treated
+
+
 _work: Work | None = None
+_shelves: list[mmap.mmap] = []
 
 
-def _start_worker(work: Work, parent: int) -> None:
+def _start_worker(work: Work, shelves: list[mmap.mmap], parent: int) -> None:
     """Prepare a worker: signals are the parent's to handle, and a worker whose parent died ends too."""
-    global _work  # noqa: PLW0603 - a worker process has one job
-    _work = work
+    global _work, _shelves
+    _work, _shelves = work, shelves
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -152,9 +165,12 @@ def _end_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _treat_in_worker(chunk: Chunk) -> Treated:
+def _treat_in_worker(chunk: Chunk, task: int) -> Treated:
     assert _work is not None
-    return _work.treat(chunk)
+    treated = _work.treat(chunk)
+    if _shelves:
+        treated.pieces = lay_down(treated.pieces, _shelves[task])
+    return treated
 
 
 def _placed(error: BadValue, name: str, rows_before: int) -> BadValue:
