@@ -51,6 +51,7 @@ def anonymize(
     key_file: opt.KeyFile = None,
     passphrase_file: opt.PassphraseFile = None,
     workers: opt.Workers = None,
+    as_of: opt.AsOf = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Transform a dataset, column by column, as the policy (or --set) says.
@@ -94,6 +95,7 @@ def anonymize(
             force=force,
             bad_rows=bad_rows,
             workers=opt.workers_or_cores(workers),
+            as_of=opt.day_of(as_of),
         ),
         keyring,
         opt.unlock_with(key_file, passphrase_file),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from datetime import date, datetime, timezone
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,7 +59,28 @@ BadRows = Annotated[
     Path | None,
     typer.Option("--bad-rows", help="Set malformed CSV rows aside in this file (mode 0600) and count them."),
 ]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="TIME", help="The date (or time) that counts as now. Default: now.")
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless something is wrong.")]
+
+
+def day_of(text: str | None) -> date:
+    """Read `--as-of`: the day it names, in UTC; today where it was left out."""
+    if text is None:
+        return datetime.now(timezone.utc).date()
+    return moment(text).date()
+
+
+def moment(text: str) -> datetime:
+    """Read a date or a time as ISO 8601 has it; without a zone it is UTC."""
+    try:
+        read = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise UsageError(
+            "not a date or a time", place="--as-of", hint="write 2026-01-31 or 2026-01-31T12:00:00+01:00"
+        ) from None
+    return read.replace(tzinfo=timezone.utc) if read.tzinfo is None else read.astimezone(timezone.utc)
 
 
 def workers_or_cores(workers: int | None) -> int:

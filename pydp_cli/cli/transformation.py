@@ -150,21 +150,26 @@ class ShownColumn:
 
 
 def _columns(sample: Sample, *, reveal: bool) -> Iterator[ShownColumn]:
+    """Show each column; unless revealed, every value of the input by its shape, also where it comes out unchanged."""
     for plan in sample.pipeline.plans:
-        before = _shown(sample.before.column(plan.name), reveal=reveal)
-        if plan.output is None:
-            yield ShownColumn(plan.name, before, None)
-        else:
-            after = _shown(sample.after.column(plan.name), reveal=reveal or not plan.untouched)
-            yield ShownColumn(plan.name, before, after)
+        before = _texts(sample.before.column(plan.name))
+        hidden = set() if reveal else set(before)
+        after = None if plan.output is None else _texts(sample.after.column(plan.name))
+        yield ShownColumn(
+            plan.name,
+            [masked(text) if text in hidden else text for text in before],
+            None if after is None else [masked(text) if text in hidden else text for text in after],
+        )
 
 
-def _shown(column: pa.Array, *, reveal: bool) -> list[str]:
-    return ["(null)" if value is None else str(value) if reveal else masked(str(value)) for value in column.to_pylist()]
+def _texts(column: pa.Array) -> list[str]:
+    return ["(null)" if value is None else str(value) for value in column.to_pylist()]
 
 
 def masked(text: str) -> str:
     """Show the shape of a value: letters as x or X, digits as 9, the rest as it is."""
+    if text == "(null)":
+        return text
     return "".join(
         "9" if character.isdigit() else "X" if character.isupper() else "x" if character.isalpha() else character
         for character in text

@@ -11,7 +11,7 @@ from pydp_cli.datasets.csv_records import scan_records
 from pydp_cli.errors import InputError
 
 SAMPLE_BYTES = 1 << 16
-_CANDIDATES = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|")
 _RECORDS_LOOKED_AT = 200
 
 _MARKS = (  # the longer ones first: the mark of UTF-32 begins with that of UTF-16
@@ -77,7 +77,7 @@ def _detect_quote(sample: bytes) -> str:
 def _detect_delimiter(sample: bytes, quote: str, *, complete: bool) -> str:
     """Choose the delimiter that gives the most records as many fields as the first, and then the most fields."""
     best, chosen = (0.0, 1), ","
-    for candidate in _CANDIDATES:
+    for candidate in DELIMITERS:
         if candidate == quote:
             continue
         dialect = CsvDialect(delimiter=candidate, quote=quote)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from pydp_cli.datasets.csv_detect import DELIMITERS
 from pydp_cli.datasets.csv_dialect import CsvDialect
 from pydp_cli.datasets.csv_text import has_text, text_of
 from pydp_cli.errors import OutputError, UnsupportedType
@@ -28,6 +29,8 @@ class CsvEncoder:
     """Turns batches into bytes of a CSV file. Picklable and without state."""
 
     dialect: CsvDialect
+    quoted_too: str = ""
+    """Characters besides the dialect's own that put a cell in quotes."""
 
     def encode(self, batch: pa.RecordBatch) -> bytes | pa.Buffer:
         """Write the rows, each with its line ending, in the encoding of the file.
@@ -38,7 +41,7 @@ class CsvEncoder:
         if not batch.num_rows or not batch.num_columns:
             return b""
         dialect = self.dialect
-        shields = _shields(dialect)
+        shields = _shields(dialect, self.quoted_too)
         columns, shielded = [], False
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             text = text_of(column)
@@ -83,10 +86,11 @@ def _offsets(column: pa.StringArray) -> npt.NDArray[np.int32]:
     return offsets[column.offset : column.offset + len(column) + 1]
 
 
-def _shields(dialect: CsvDialect) -> dict[bytes, int]:
+def _shields(dialect: CsvDialect, quoted_too: str) -> dict[bytes, int]:
     """Assign a stand-in to each character that Arrow's writer refuses in a cell, or that must be quoted."""
-    characters = dict.fromkeys([b'"', b"\r", b"\n", dialect.delimiter.encode(), dialect.quote.encode()])
-    return dict(zip((character for character in characters if character), _STAND_INS, strict=False))
+    characters = dict.fromkeys('"\r\n' + dialect.delimiter + dialect.quote + quoted_too)
+    assert len(characters) <= len(_STAND_INS)
+    return dict(zip((character.encode() for character in characters), _STAND_INS, strict=False))
 
 
 def _quote_where_needed(
@@ -230,4 +234,12 @@ def _header(schema: pa.Schema, dialect: CsvDialect) -> bytes:
     if len(names) > 1:
         names = [name if name[0].as_py() else pa.nulls(1, pa.string()) for name in names]
     columns = pa.RecordBatch.from_arrays(names, names=schema.names)
-    return CsvEncoder(replace(dialect, null="")).encode(columns)
+    return CsvEncoder(replace(dialect, null=""), _misleading(schema.names, dialect)).encode(columns)
+
+
+def _misleading(names: list[str], dialect: CsvDialect) -> str:
+    """Give the delimiters of other dialects by which a reader that detects them would cut this header too."""
+    if dialect.delimiter not in DELIMITERS or not dialect.quote:
+        return ""
+    others = [other for other in DELIMITERS if other != dialect.delimiter]
+    return "".join(o for o in others if sum(name.count(o) for name in names) >= max(1, len(names) - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Protocol
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from pydp_cli.policy.column_types import dense_type
 from pydp_cli.policy.conditions import compile_condition
 from pydp_cli.policy.model import DatasetPolicy, Policy
 from pydp_cli.policy.schema_checks import Purpose, check_schema
+from pydp_cli.transforms.ages import today
 from pydp_cli.transforms.registry import Binding
 from pydp_cli.transforms.treatment import StepSpec
 from pydp_cli.transforms.types import is_text
@@ -62,6 +64,7 @@ class Compilation:
     dataset: DatasetPolicy
     logical: pa.Schema
     keyring: Keys | None
+    as_of: date
 
 
 ColumnPlanner = Callable[[Compilation, pa.Field], ColumnPlan]
@@ -74,11 +77,13 @@ def compile_pipeline(
     purpose: Purpose = "anonymize",
     schema: pa.Schema,
     keyring: Keys | None = None,
+    as_of: date | None = None,
 ) -> Pipeline:
     """Compile a dataset's treatment for files of the given schema.
 
     `schema` is the stored one (for CSV: all `pa.string()`). Raises `PolicyError` with every problem that the schema
-    shows, and `KeyringError` where a treatment needs a key that is not there. Reads no row.
+    shows, and `KeyringError` where a treatment needs a key that is not there. Ages count on the day `as_of` (default:
+    today, UTC) where the policy names none. Reads no row.
     """
     planners: dict[str, ColumnPlanner] = {"anonymize": plan_anonymize}
     if purpose not in planners:
@@ -89,7 +94,7 @@ def compile_pipeline(
     if problems:
         raise PolicyError(problems)
     chosen = policy.datasets[dataset]
-    compilation = Compilation(policy, dataset, chosen, logical_schema(chosen, schema), keyring)
+    compilation = Compilation(policy, dataset, chosen, logical_schema(chosen, schema), keyring, as_of or today())
     plans = tuple(planners[purpose](compilation, column) for column in schema)
     return Pipeline(
         dataset=dataset,
@@ -175,6 +180,7 @@ def _bind(
         derive_key=keys,
         base_dir=policy.base_dir,
         release=compilation.dataset.release or policy.release,
+        as_of=compilation.as_of,
         normalize=lambda domain: policy.normalization(compilation.name, name, domain),
     )
     steps.append(BoundStep(spec.name, spec.options.bind(binding), taken, given, condition, spec))

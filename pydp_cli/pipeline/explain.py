@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydp_cli.pipeline.model import ColumnPlan, Pipeline
 from pydp_cli.policy.column_types import type_name
+from pydp_cli.transforms.treatment import StepSpec
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,6 @@ def explain(pipeline: Pipeline) -> list[ColumnStory]:
 
 def _story(plan: ColumnPlan) -> ColumnStory:
     specs = [step.spec for step in plan.steps if step.spec is not None]
-    if plan.output is None:
-        leaks = "nothing"
-    elif not specs or all(spec.name == "keep" for spec in specs):
-        leaks = "everything"
-    else:
-        leaks = specs[-1].options.leak()
     return ColumnStory(
         column=plan.name,
         type_in=type_name(plan.declared or plan.source),
@@ -41,8 +36,21 @@ def _story(plan: ColumnPlan) -> ColumnStory:
         steps=_steps(plan),
         keys=tuple(f"{use.name} ({use.key_id})" if use.key_id else use.name for use in plan.keys),
         reversible=bool(specs) and all(spec.options.info.reversible for spec in specs),
-        leaks=leaks,
+        leaks="nothing" if plan.output is None else _leaks(specs),
     )
+
+
+def _leaks(specs: list[StepSpec]) -> str:
+    """Say what is left to see after all steps; where a condition holds a step back, what was there before it."""
+    told = "everything"
+    for spec in specs:
+        if spec.name == "keep":
+            continue
+        if spec.when is None:
+            told = spec.options.leak()
+        elif spec.options.leak() != told:
+            told = f"where {spec.when}: {spec.options.leak()}; elsewhere: {told}"
+    return told
 
 
 def _steps(plan: ColumnPlan) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class RunReport:
     policy_digest: str
     started: str
     workers: int
+    as_of: str
     seconds: float = 0.0
     files: list[FileReport] = field(default_factory=list)
 
@@ -72,6 +73,7 @@ class RunReport:
             "started": self.started,
             "seconds": round(self.seconds, 3),
             "workers": self.workers,
+            "as_of": self.as_of,
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
             "rejected_rows": self.rejected_rows,

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,7 @@ from pydp_cli.pipeline.model import Pipeline
 from pydp_cli.pipeline.report import FileReport, RunReport
 from pydp_cli.policy.model import DatasetPolicy, Policy
 from pydp_cli.policy.schema_checks import Purpose
+from pydp_cli.transforms.ages import today
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Request:
     bad_rows: Path | None = None
     workers: int = 1
     measure: bool = False
+    as_of: date = field(default_factory=today)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progr
         policy_digest=request.policy.digest,
         started=started.isoformat(timespec="seconds"),
         workers=request.workers,
+        as_of=request.as_of.isoformat(),
     )
     with ExitStack() as closing, Publication(force=request.force) as publication:
         jobs = plan_jobs(request, open_keyring, closing)
@@ -114,7 +117,7 @@ def plan_jobs(request: Request, open_keyring: OpenKeyring, closing: ExitStack) -
             file, csv_options=policy.datasets[name].csv, set_aside=request.bad_rows is not None, closing=closing
         )
         pipeline = compile_pipeline(
-            policy, dataset=name, purpose=request.command, schema=source.schema, keyring=keyring
+            policy, dataset=name, purpose=request.command, schema=source.schema, keyring=keyring, as_of=request.as_of
         )
         jobs.append(Job(file, target, source, pipeline))
     return jobs

@@ -37,8 +37,7 @@ class AgeFrom(TransformOptions):
 
     def bind(self, binding: Binding) -> ColumnFunction:
         """Settle the date once for the whole run."""
-        del binding
-        return Ages(self.at or today())
+        return Ages(self.at or binding.as_of)
 
     def apply(self, column: pa.Array) -> pa.Array:
         """Count the years."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pydp_cli.errors import UnsupportedType
-from pydp_cli.transforms.ages import first_birth_date, last_birth_date, start_of, today
+from pydp_cli.transforms.ages import first_birth_date, last_birth_date, start_of
 from pydp_cli.transforms.registry import Rows
 from pydp_cli.transforms.types import NUMBER, TEMPORAL
 
@@ -46,14 +46,14 @@ class Limit:
             except ValueError:
                 raise UnsupportedType(f"no number of type {kind} is within the limit", place=place) from None
 
-    def bind(self, kind: pa.DataType) -> Clamp:
+    def bind(self, kind: pa.DataType, as_of: date) -> Clamp:
         """Settle the limit for a column's type, and the day on which ages count."""
         if self.number is not None:
             return Clamp(number_limit(kind, self.number, self.side), self.side)
         assert self.age is not None
         last_day = first_birth_date if self.side == "most" else last_birth_date
         # the older, the earlier: the greatest age is the least date
-        return Clamp(start_of(last_day(self.at or today(), self.age), kind), "least" if self.side == "most" else "most")
+        return Clamp(start_of(last_day(self.at or as_of, self.age), kind), "least" if self.side == "most" else "most")
 
 
 @dataclass(frozen=True)

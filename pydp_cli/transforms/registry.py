@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from pydp_cli.errors import UnsupportedType
+from pydp_cli.transforms.ages import today
 from pydp_cli.transforms.types import TypeSet
 
 
@@ -70,6 +72,8 @@ class Binding:
     release: str | None = None
     normalize: Callable[[str], tuple[str, ...]] = lambda _domain: ()
     """The identity's normalisation rules (`nfkc`, `strip`, `casefold`, `e164`) for a pseudonym domain."""
+    as_of: date = field(default_factory=today)
+    """The day on which ages count where a policy names none."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pydp_cli.transforms.ages import today
 from pydp_cli.transforms.clamp import Limit
 from pydp_cli.transforms.registry import Binding, ColumnFunction, TransformOptions, transform
 from pydp_cli.transforms.types import NUMBER, TEMPORAL
@@ -55,11 +56,11 @@ class TopCode(TransformOptions):
 
     def bind(self, binding: Binding) -> ColumnFunction:
         """Settle the limit once for the whole run."""
-        return self._limit().bind(binding.taken)
+        return self._limit().bind(binding.taken, binding.as_of)
 
     def apply(self, column: pa.Array) -> pa.Array:
         """Hold at the limit."""
-        return self._limit().bind(column.type)(column)
+        return self._limit().bind(column.type, today())(column)
 
     def _limit(self) -> Limit:
         return Limit("most", self.max, self.max_age, self.at)

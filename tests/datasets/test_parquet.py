@@ -164,7 +164,7 @@ def test_a_copy_has_the_same_cells_types_metadata_row_groups_and_layout(data):
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_chunks_pickle_with_every_type(data):
     for chunk in open_parquet(io.BytesIO(data), "x").chunks():
-        again = pickle.loads(pickle.dumps(chunk))  # noqa: S301
+        again = pickle.loads(pickle.dumps(chunk))
         assert again.group == chunk.group
         assert next(again.read()).equals(next(chunk.read()))
 

@@ -108,7 +108,7 @@ def test_a_column_key_travels_to_workers_and_the_ring_does_not(place):
     ring = place.open()
     key = ring.column_key("cell", "orders")
 
-    assert pickle.loads(pickle.dumps(key)) == key  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(key)) == key
     for kept_at_home in (ring, ring.primary("cell")):
         with pytest.raises(TypeError, match="column key"):
             pickle.dumps(kept_at_home)

@@ -85,7 +85,7 @@ def test_a_level_that_is_not_there_is_refused_before_a_row_is_read(folder):
 def test_travels_to_workers(folder):
     function = Generalize(hierarchy="education.csv", level=1).bind(Binding("d", "c", pa.string(), derive_key, folder))
 
-    assert pickle.loads(pickle.dumps(function))(pa.array(["9th"])).to_pylist() == ["School"]  # noqa: S301
+    assert pickle.loads(pickle.dumps(function))(pa.array(["9th"])).to_pylist() == ["School"]
 
 
 def test_says_what_it_leaks():

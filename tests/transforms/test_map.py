@@ -57,7 +57,7 @@ def test_a_file_is_read_once_when_the_policy_is_compiled(tmp_path):
     function = options.bind(Binding("d", "plan", pa.string(), derive_key, tmp_path))
     (tmp_path / "plans.csv").unlink()
 
-    assert pickle.loads(pickle.dumps(function))(pa.array(["gold", "a,b", None])).to_pylist() == ["paid", "c", None]  # noqa: S301
+    assert pickle.loads(pickle.dumps(function))(pa.array(["gold", "a,b", None])).to_pylist() == ["paid", "c", None]
 
 
 @pytest.mark.parametrize(

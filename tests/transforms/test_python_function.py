@@ -115,7 +115,7 @@ def test_what_goes_wrong_is_told_without_a_value(folder, function, options, mess
 def test_travels_to_workers_by_name(folder):
     function = ours("shout").bind(Binding("d", "c", pa.string(), derive_key, folder))
 
-    assert pickle.loads(pickle.dumps(function))(pa.array(["a"])).to_pylist() == ["A"]  # noqa: S301
+    assert pickle.loads(pickle.dumps(function))(pa.array(["a"])).to_pylist() == ["A"]
 
 
 @pytest.mark.parametrize("name", ["", "os.system", "os:", ":x", "a b:c", "os:system()", "../x:y", "a..b:c"])
