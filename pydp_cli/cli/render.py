@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import IO, Any
 
 from pydp_cli.errors import PolicyError, PydpError
@@ -18,11 +19,12 @@ def styled(text: str, style: str, stream: IO[str]) -> str:
 
 
 def print_error(error: PydpError) -> None:
-    """Print an error and its hint; of a policy, every problem."""
+    """Print an error and its hint; of a policy, every problem, and a hint that several in a row share once."""
     if isinstance(error, PolicyError):
-        for problem in error.problems:
+        for problem, following in zip_longest(error.problems, error.problems[1:]):
             place = f"{problem.place}: " if problem.place else ""
-            _complain(problem.severity, place + problem.message, problem.hint)
+            again = following is not None and following.hint == problem.hint
+            _complain(problem.severity, place + problem.message, None if again else problem.hint)
     else:
         _complain("error", str(error), error.hint)
 

@@ -65,7 +65,7 @@ def encrypt_numerals(key: bytes, numerals: Numerals, radix: int, tweak: bytes = 
         write = out[first : first + PART_ROWS]
         if lengths.vectorised:
             left, right = _numbers(part[:, : lengths.u], radix), _numbers(part[:, lengths.u :], radix)
-            left, right = _permuted(cipher, left, right, lengths, tweak, undo=undo)
+            left, right = permute_checked(cipher, left, right, lengths, tweak, undo=undo)
             _spell(left, radix, write[:, : lengths.u])
             _spell(right, radix, write[:, lengths.u :])
             continue
@@ -76,40 +76,7 @@ def encrypt_numerals(key: bytes, numerals: Numerals, radix: int, tweak: bytes = 
     return out
 
 
-def permute_integers(key: bytes, values: Numbers, modulus: int, tweak: bytes = b"") -> Numbers:
-    """Permute integers below `modulus` (a million to 2^63): FF1 of radix 2 over their bits, with cycle walking.
-
-    The bit length is that of `modulus - 1`. A result that is not below `modulus` is encrypted again until it is, which
-    takes two rounds of it on average at most (SP 800-38G does not name it; Black, Rogaway 2002).
-    """
-    return _walk(key, values, modulus, tweak, undo=False)
-
-
-def unpermute_integers(key: bytes, values: Numbers, modulus: int, tweak: bytes = b"") -> Numbers:
-    """Undo `permute_integers`."""
-    return _walk(key, values, modulus, tweak, undo=True)
-
-
-def _walk(key: bytes, values: Numbers, modulus: int, tweak: bytes, *, undo: bool) -> Numbers:
-    if not LEAST_DOMAIN <= modulus <= 1 << 63:
-        raise InputError("a permutation of integers needs a domain of a million to 2^63")
-    if len(values) and int(values.max()) >= modulus:
-        raise ValueError("an integer is not below the modulus")
-    lengths = Lengths(2, (modulus - 1).bit_length())
-    cipher = BlockCipher(key)
-    out = values.astype(np.uint64)
-    waiting = np.arange(len(out))
-    low = np.uint64(lengths.v)
-    while len(waiting):
-        numbers = out[waiting]
-        left, right = numbers >> low, numbers & np.uint64((1 << lengths.v) - 1)
-        left, right = _permuted(cipher, left, right, lengths, tweak, undo=undo)
-        out[waiting] = (left << low) | right
-        waiting = waiting[out[waiting] >= np.uint64(modulus)]
-    return out
-
-
-def _permuted(
+def permute_checked(
     cipher: BlockCipher, left: Numbers, right: Numbers, lengths: Lengths, tweak: bytes, *, undo: bool
 ) -> tuple[Numbers, Numbers]:
     """Run the rounds in the kernel, and check a sample; where the kernel failed its self-test, one by one."""

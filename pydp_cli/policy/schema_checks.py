@@ -72,7 +72,8 @@ class _SchemaCheck:
             for column in self.kinds:
                 if column not in self.dataset.columns:
                     near = did_you_mean(column, [name for name in self.dataset.columns if name not in self.kinds])
-                    hint = near if near and near.startswith("did") else f"say what is done to it, or `{column}: drop`"
+                    told = near is not None and near.startswith("did")
+                    hint = near if told else "say what is done to it: `keep`, `drop` or a transform"
                     place = self.place("columns")
                     yield Problem(f'column "{column}" is in the data, and not in the policy', place=place, hint=hint)
 

@@ -118,8 +118,7 @@ class Token(TransformOptions):
         label = f"release={release}" if release else ""
         key = binding.derive_key("token", domain, label, length=32)
         small_key = binding.derive_key("token", domain, f"small {label}", length=32)
-        mask_key = binding.derive_key("token", domain, f"mask {label}", length=32)
-        cipher = TokenCipher(key, mask_key, domain.encode(), undo=undo)
+        cipher = TokenCipher(key, domain.encode(), undo=undo)
         gives = binding.taken if undo else self.gives(binding.taken)
         return Tokenize(self, cipher, small_key, gives, undo=undo)
 

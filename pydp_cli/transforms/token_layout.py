@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 from pydp_cli.crypto.ff1 import LEAST_DOMAIN
 from pydp_cli.transforms.check_digits import Scheme
 
 DIGIT, UPPER, LOWER = "9", "A", "a"
 RADIX = {DIGIT: 10, UPPER: 26, LOWER: 26}
-_LARGEST_CHUNK_BITS = 60
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,6 @@ class Layout:
     def is_small(self) -> bool:
         """Whether there are so few values of this shape that a token would not hide one."""
         return math.prod(RADIX[kind] for kind in self.classes) < LEAST_DOMAIN
-
-    def chunks(self) -> list[range]:
-        """Split the exchanged characters evenly, so that each part fits 60 bits."""
-        bits = [math.log2(RADIX[kind]) for kind in self.classes]
-        count = math.ceil(sum(bits) / _LARGEST_CHUNK_BITS)
-        while True:
-            cuts = [len(bits) * part // count for part in range(count + 1)]
-            parts = [range(start, stop) for start, stop in pairwise(cuts)]
-            if all(sum(bits[place] for place in part) <= _LARGEST_CHUNK_BITS for part in parts):
-                return parts
-            count += 1
 
 
 def layout(template: str, *, keep_first: int, keep_last: int, scheme: Scheme | None) -> Layout:

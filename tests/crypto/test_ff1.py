@@ -3,7 +3,6 @@
 import random
 import string
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from ffx import FF1 as Independent
@@ -102,22 +101,3 @@ def test_a_domain_below_a_million_is_refused():
 def test_an_alphabet_that_is_none_is_refused(alphabet):
     with pytest.raises(InputError, match="alphabet"):
         ff1.encrypt(KEY, pa.array(["aaaaaa"]), alphabet)
-
-
-@given(st.integers(10**6, 2**63), st.lists(st.integers(0, 2**63 - 1), max_size=20))
-def test_integers_are_permuted_within_their_domain(modulus, numbers):
-    values = np.array([number % modulus for number in numbers], dtype=np.uint64)
-    permuted = ff1.permute_integers(KEY, values, modulus, b"domain")
-    assert (permuted < np.uint64(modulus)).all()
-    assert (ff1.unpermute_integers(KEY, permuted, modulus, b"domain") == values).all()
-
-
-def test_a_permutation_has_no_collisions():
-    values = np.arange(300_000, dtype=np.uint64)
-    assert len(np.unique(ff1.permute_integers(KEY, values, 1_000_003))) == len(values)
-
-
-@pytest.mark.parametrize("modulus", [999_999, 2**63 + 1])
-def test_a_domain_out_of_range_is_refused(modulus):
-    with pytest.raises(InputError, match="domain"):
-        ff1.permute_integers(KEY, np.array([1], dtype=np.uint64), modulus)
