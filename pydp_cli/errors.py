@@ -42,10 +42,10 @@ class InputError(PydpError):
     """An input file is missing, unreadable, malformed or of the wrong type."""
 
 
-class BadValue(InputError):
-    """Values of a column cannot be read as the type that is asked for.
+class RowError(PydpError):
+    """Something is wrong with rows of a column.
 
-    `rows` are 0-based positions in the column at hand; the pipeline turns them into a place in the file.
+    `rows` are 0-based positions in the column at hand, at most a few; the pipeline turns them into a place in the file.
     """
 
     def __init__(
@@ -62,6 +62,10 @@ class BadValue(InputError):
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the rows when the error crosses from a worker."""
         return _rebuild_with_rows, (type(self), self.message, self.place, self.hint, self.rows)
+
+
+class BadValue(RowError, InputError):
+    """Values of a column cannot be read as the type that is asked for."""
 
 
 class OutputError(PydpError):
@@ -109,31 +113,16 @@ class Refused(PydpError):
     exit_code = 3
 
 
-class WrongKey(Refused):
+class WrongKey(RowError, Refused):
     """The key at hand is not the one that is needed."""
 
 
-class Tampered(Refused):
-    """Data failed authentication. `rows` are the failing row numbers (0-based, in the column given), at most a few."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        place: str | None = None,
-        hint: str | None = None,
-        rows: tuple[int, ...] = (),
-    ) -> None:
-        super().__init__(message, place=place, hint=hint)
-        self.rows = rows
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep the rows when the error crosses from a worker."""
-        return _rebuild_with_rows, (type(self), self.message, self.place, self.hint, self.rows)
+class Tampered(RowError, Refused):
+    """Data failed authentication."""
 
 
 def _rebuild_with_rows(
-    kind: type[BadValue | Tampered],
+    kind: type[RowError],
     message: str,
     place: str | None,
     hint: str | None,

@@ -18,6 +18,8 @@ COMMANDS = {
     "init": ("pydp_cli.cli.init", "Write a starter policy for files, every column to be decided."),
     "policy": ("pydp_cli.cli.policy", "Check, explain and document a policy."),
     "anonymize": ("pydp_cli.cli.anonymize", "Anonymize or pseudonymize files as a policy says."),
+    "encrypt": ("pydp_cli.cli.encrypt", "Encrypt columns of files, or whole files."),
+    "decrypt": ("pydp_cli.cli.decrypt", "Decrypt what encrypt made, and undo tokens."),
     "keys": ("pydp_cli.cli.keys", "Make and look after the keyring."),
 }
 

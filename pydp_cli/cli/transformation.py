@@ -14,12 +14,12 @@ import pyarrow as pa
 import typer
 
 from pydp_cli.cli.options import seen_folder
-from pydp_cli.cli.render import note, print_grid, print_json
+from pydp_cli.cli.render import note, print_grid, print_json, warn
 from pydp_cli.datasets.publish import staged
 from pydp_cli.datasets.signals import Terminated, terminate_as_exception
 from pydp_cli.errors import KeyringError, UsageError
 from pydp_cli.keys.keyring import Keyring, open_keyring
-from pydp_cli.pipeline.report import RunReport
+from pydp_cli.pipeline.report import RunReport, warnings_of
 from pydp_cli.pipeline.survey import sample_files
 from pydp_cli.pipeline.transform_files import Progress, Request, Sample, transform_files
 
@@ -59,6 +59,8 @@ def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, s
             report = transform_files(request, unlocked, progress)
     except Terminated as ending:
         raise typer.Exit(128 + ending.signum) from ending
+    for message, hint in warnings_of(report):
+        warn(message, hint)
     if showing.report is not None:
         _write_report(report, showing.report)
     if showing.json:
@@ -126,7 +128,8 @@ def _summarise(report: RunReport) -> None:
     rows = f"{report.rows_in:,} rows in, {report.rows_out:,} out"
     aside = f", {report.rejected_rows:,} malformed set aside" if report.rejected_rows else ""
     files = f"{len(report.files)} files, " if len(report.files) > 1 else ""
-    note(f"{files}{rows}{aside}, {report.seconds:.1f} s")
+    failed = f", {report.failed_cells:,} cells failed" if report.failed_cells else ""
+    note(f"{files}{rows}{aside}{failed}, {report.seconds:.1f} s")
 
 
 def _show_samples(samples: list[Sample], showing: Showing) -> None:
@@ -152,7 +155,7 @@ class ShownColumn:
 def _columns(sample: Sample, *, reveal: bool) -> Iterator[ShownColumn]:
     """Show each column; unless revealed, every value of the input by its shape, also where it comes out unchanged."""
     for plan in sample.pipeline.plans:
-        before = _texts(sample.before.column(plan.name))
+        before = _texts(sample.before.column(plan.made_from or plan.name))
         hidden = set() if reveal else set(before)
         after = None if plan.output is None else _texts(sample.after.column(plan.name))
         yield ShownColumn(

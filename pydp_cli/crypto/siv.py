@@ -147,6 +147,8 @@ def _store_heads(work: _Work, front: Bytes, tags: Words) -> None:
     """Store the prefix and the SIV of every cell that is not null."""
     rows = slice(None) if work.values.valid is None else np.flatnonzero(work.values.valid)
     starts = work.out_starts[rows]
+    if not len(starts):
+        return
     heads = np.empty((len(starts), front.shape[1] + BLOCK), dtype=np.uint8)
     heads[:, : front.shape[1]] = front[rows]
     put(heads, front.shape[1], [as_items(tags)[rows].view(np.uint64).reshape(-1, 2)])

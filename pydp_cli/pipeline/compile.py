@@ -4,70 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
 
 import pyarrow as pa
 
-from pydp_cli.errors import KeyringError, PolicyError, UnsupportedType, UsageError
-from pydp_cli.keys.keyring import ColumnKey
+from pydp_cli.errors import PolicyError, UnsupportedType, UsageError
+from pydp_cli.pipeline.compilation import Compilation, Decryption, Keys, KeySource, declared_type, logical_schema
+from pydp_cli.pipeline.decrypt import plan_decrypt
+from pydp_cli.pipeline.encrypt import plan_encrypt
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, KeyUse, Parse, Pipeline, RowFilter
 from pydp_cli.pipeline.physical import stored_type
 from pydp_cli.policy.column_types import dense_type
 from pydp_cli.policy.conditions import compile_condition
-from pydp_cli.policy.model import DatasetPolicy, Policy
+from pydp_cli.policy.model import Policy
 from pydp_cli.policy.schema_checks import Purpose, check_schema
 from pydp_cli.transforms.ages import today
 from pydp_cli.transforms.registry import Binding
 from pydp_cli.transforms.treatment import StepSpec
 from pydp_cli.transforms.types import is_text
 
-
-class Keys(Protocol):
-    """What derives column keys: a keyring."""
-
-    def column_key(
-        self, purpose: str, scope: str, column: str = "", *, version: int | None = None, length: int = 64
-    ) -> ColumnKey:
-        """Derive a column key."""
-        ...
-
-
-@dataclass
-class KeySource:
-    """Hands out column keys while a column is bound, and notes which keys of the ring they came from."""
-
-    keyring: Keys | None
-    uses: list[KeyUse] = field(default_factory=list)
-
-    def __call__(self, purpose: str, scope: str, column: str = "", *, length: int = 64) -> bytes:
-        """Derive a column key."""
-        if self.keyring is None:
-            raise KeyringError(
-                "this treatment needs a key, and there is no keyring",
-                hint="make one with `pydp keys init`, and name it with --keyring or `keyring:` in the policy",
-            )
-        derived = self.keyring.column_key(purpose, scope, column, length=length)
-        use = KeyUse(derived.key_name, derived.key_id.hex())
-        if use not in self.uses:
-            self.uses.append(use)
-        return derived.key
-
-
-@dataclass(frozen=True)
-class Compilation:
-    """What every column of one dataset is compiled with."""
-
-    policy: Policy
-    name: str
-    dataset: DatasetPolicy
-    logical: pa.Schema
-    keyring: Keys | None
-    as_of: date
-
-
-ColumnPlanner = Callable[[Compilation, pa.Field], ColumnPlan]
+Planner = Callable[[Compilation], tuple[ColumnPlan, ...]]
+"""Plans every column of a dataset; a plan may be of a column that is new."""
 
 
 def compile_pipeline(
@@ -78,6 +35,7 @@ def compile_pipeline(
     schema: pa.Schema,
     keyring: Keys | None = None,
     as_of: date | None = None,
+    decryption: Decryption | None = None,
 ) -> Pipeline:
     """Compile a dataset's treatment for files of the given schema.
 
@@ -85,17 +43,21 @@ def compile_pipeline(
     shows, and `KeyringError` where a treatment needs a key that is not there. Ages count on the day `as_of` (default:
     today, UTC) where the policy names none. Reads no row.
     """
-    planners: dict[str, ColumnPlanner] = {"anonymize": plan_anonymize}
+    planners: dict[str, Planner] = {"anonymize": plan_anonymize, "encrypt": plan_encrypt, "decrypt": plan_decrypt}
     if purpose not in planners:
         raise UsageError(f'there is no purpose "{purpose}"', hint=f"one of: {', '.join(planners)}")
     if dataset not in policy.datasets:
         raise UsageError(f'the policy has no dataset "{dataset}"', hint=f"one of: {', '.join(policy.datasets)}")
-    problems = [p for p in check_schema(policy, dataset, schema, purpose=purpose) if p.severity == "error"]
-    if problems:
-        raise PolicyError(problems)
+    if purpose != "decrypt":  # what is encrypted has other types and columns than the policy is written for
+        problems = [p for p in check_schema(policy, dataset, schema, purpose=purpose) if p.severity == "error"]
+        if problems:
+            raise PolicyError(problems)
     chosen = policy.datasets[dataset]
-    compilation = Compilation(policy, dataset, chosen, logical_schema(chosen, schema), keyring, as_of or today())
-    plans = tuple(planners[purpose](compilation, column) for column in schema)
+    logical = logical_schema(chosen, schema)
+    compilation = Compilation(
+        policy, dataset, chosen, schema, logical, keyring, as_of or today(), decryption or Decryption()
+    )
+    plans = planners[purpose](compilation)
     return Pipeline(
         dataset=dataset,
         purpose=purpose,
@@ -105,25 +67,16 @@ def compile_pipeline(
             metadata=schema.metadata,
         ),
         plans=plans,
-        filters=_row_filters(compilation),
+        filters=_row_filters(compilation) if purpose == "anonymize" else (),
     )
 
 
-def logical_schema(dataset: DatasetPolicy, schema: pa.Schema) -> pa.Schema:
-    """Give the dense types of a file's columns, with the types that the policy declares for text."""
-    return pa.schema([(column.name, declared_type(dataset, column) or dense_type(column.type)) for column in schema])
+def plan_anonymize(compilation: Compilation) -> tuple[ColumnPlan, ...]:
+    """Compile the `anonymize` treatments of all columns."""
+    return tuple(_plan_column(compilation, column) for column in compilation.schema)
 
 
-def declared_type(dataset: DatasetPolicy, column: pa.Field) -> pa.DataType | None:
-    """Give the type that the policy declares for a text column; None where the stored type stands."""
-    treated = dataset.columns.get(column.name)
-    declared = None if treated is None else treated.type
-    if declared is None or not is_text(column.type) or is_text(declared):
-        return None
-    return declared
-
-
-def plan_anonymize(compilation: Compilation, column: pa.Field) -> ColumnPlan:
+def _plan_column(compilation: Compilation, column: pa.Field) -> ColumnPlan:
     """Compile the `anonymize` treatment of one column."""
     treated = compilation.dataset.columns.get(column.name)
     if treated is None or treated.anonymize is None:

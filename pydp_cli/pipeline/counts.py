@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pydp_cli.pipeline.model import Pipeline
+from pydp_cli.pipeline.model import ColumnPlan, Pipeline
 
 
 @dataclass
 class Counts:
-    """Rows in and out, and for each column nulls in and out and (where measured) values that came out unchanged."""
+    """Rows in and out; for each column nulls in and out, cells that failed, and (where measured) unchanged values."""
 
     rows_in: int = 0
     rows_out: int = 0
     nulls_in: Counter[str] = field(default_factory=Counter)
     nulls_out: Counter[str] = field(default_factory=Counter)
     unchanged: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
 
     def add_batch(self, pipeline: Pipeline, batch: pa.RecordBatch, treated: pa.RecordBatch, *, measure: bool) -> None:
         """Count one batch; comparing values costs time, so it is done only where a report was asked for."""
@@ -31,7 +32,7 @@ class Counts:
             self.nulls_out[name] += treated.column(name).null_count
         if measure and batch.num_rows == treated.num_rows:
             for plan in pipeline.plans:
-                if plan.output is not None and not plan.untouched and plan.output.type == plan.source:
+                if _is_comparable(plan):
                     same = pc.equal(batch.column(plan.name), treated.column(plan.name))
                     self.unchanged[plan.name] += same.true_count
 
@@ -42,3 +43,9 @@ class Counts:
         self.nulls_in.update(other.nulls_in)
         self.nulls_out.update(other.nulls_out)
         self.unchanged.update(other.unchanged)
+        self.failures.update(other.failures)
+
+
+def _is_comparable(plan: ColumnPlan) -> bool:
+    """Tell whether a column's values before and after can be compared."""
+    return plan.output is not None and not plan.untouched and plan.made_from is None and plan.output.type == plan.source

@@ -29,14 +29,16 @@ def explain(pipeline: Pipeline) -> list[ColumnStory]:
 
 def _story(plan: ColumnPlan) -> ColumnStory:
     specs = [step.spec for step in plan.steps if step.spec is not None]
+    own = [step.leaks for step in plan.steps if step.leaks is not None]
+    leaks = own[-1] if own else _leaks(specs)
     return ColumnStory(
         column=plan.name,
         type_in=type_name(plan.declared or plan.source),
         type_out=None if plan.output is None else type_name(plan.output.type),
         steps=_steps(plan),
         keys=tuple(f"{use.name} ({use.key_id})" if use.key_id else use.name for use in plan.keys),
-        reversible=bool(specs) and all(spec.options.info.reversible for spec in specs),
-        leaks="nothing" if plan.output is None else _leaks(specs),
+        reversible=bool(own) or (bool(specs) and all(spec.options.info.reversible for spec in specs)),
+        leaks="nothing" if plan.output is None else leaks,
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydp_cli.datasets.interface import Chunk, Encoder, Sink, Source
 from pydp_cli.datasets.signals import raise_lost_interrupt, uninterrupted
-from pydp_cli.errors import BadValue, TemporaryFailure
+from pydp_cli.errors import RowError, TemporaryFailure
 from pydp_cli.pipeline.counts import Counts
 from pydp_cli.pipeline.model import Pipeline
 from pydp_cli.pipeline.shelf import lay_down, make_shelves, pick_up
@@ -44,11 +44,12 @@ class Work:
         counts = Counts()
         for batch in chunk.read():
             try:
-                treated = self.pipeline.apply(batch)
-            except BadValue as error:
+                treated, failures = self.pipeline.apply_counted(batch)
+            except RowError as error:
                 error.rows = tuple(row + counts.rows_in for row in error.rows)
                 return Treated(pieces, counts, chunk.group, rejected, error)
             counts.add_batch(self.pipeline, batch, treated, measure=self.measure)
+            counts.failures.update(failures)
             pieces.append(self.encoder.encode(treated))
         rejected.extend(getattr(chunk, "rejected", ()))
         return Treated(pieces, counts, chunk.group, rejected)
@@ -62,7 +63,7 @@ class Treated:
     counts: Counts
     group: int | None
     rejected: list[tuple[int, bytes]]
-    failure: BadValue | None = None
+    failure: RowError | None = None
 
 
 def run_file(
@@ -78,7 +79,7 @@ def run_file(
 ) -> Counts:
     """Stream one file through a pipeline, and count what went in and came out.
 
-    Memory is bounded by the chunks in flight (`workers + 2`). Raises `BadValue` with the data row's number in the file.
+    Memory is bounded by the chunks in flight (`workers + 2`). Raises `RowError` with the data row's number in the file.
     """
     total = Counts()
     for treated in _treat_all(Work(pipeline, sink.encoder, measure), source.chunks(), workers):
@@ -173,9 +174,9 @@ def _treat_in_worker(chunk: Chunk, task: int) -> Treated:
     return treated
 
 
-def _placed(error: BadValue, name: str, rows_before: int) -> BadValue:
-    """Say where in the file a value could not be read."""
+def _placed(error: RowError, name: str, rows_before: int) -> RowError:
+    """Say where in the file a value could not be read or decrypted."""
     places = [row + rows_before + 1 for row in error.rows]
     where = f", row {', '.join(map(str, places))}" if places else ""
     column = f", {error.place}" if error.place else ""
-    return BadValue(error.message, place=f"{name}{where}{column}", hint=error.hint, rows=tuple(places))
+    return type(error)(error.message, place=f"{name}{where}{column}", hint=error.hint, rows=tuple(places))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pydp_cli.errors import BadValue, UnsupportedType
+from pydp_cli.errors import RowError, UnsupportedType
 from pydp_cli.pipeline.physical import densify, store
 from pydp_cli.policy.conditions import Condition
 from pydp_cli.transforms.parse import parse_text
@@ -38,7 +39,11 @@ class BoundStep:
     given: pa.DataType
     condition: Condition | None = None
     spec: StepSpec | None = None
-    """The transform that the policy names; None for a parse step that the compiler put in."""
+    """The transform that the policy names; None for a step that the compiler put in."""
+    leaks: str | None = None
+    """What the column still tells after a step that is no transform of the policy; None where that is not its doing."""
+    shows_equality: bool = False
+    """Whether it encrypts so that equal values are seen to be equal."""
 
     def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
         """Treat the rows that the condition selects, and leave the others as they are."""
@@ -50,7 +55,7 @@ class BoundStep:
         selected = pc.indices_nonzero(chosen)
         try:
             treated = self.function(column.take(selected), SelectedRows(rows, selected))
-        except BadValue as error:
+        except RowError as error:
             error.rows = tuple(selected[row].as_py() for row in error.rows)
             raise
         return pc.replace_with_mask(column, chosen, treated)
@@ -87,6 +92,8 @@ class ColumnPlan:
     steps: tuple[BoundStep, ...]
     output: pa.Field | None
     keys: tuple[KeyUse, ...] = ()
+    made_from: str | None = None
+    """The column of the input whose values a new column is made of; None for a column of the input."""
 
     @property
     def untouched(self) -> bool:
@@ -132,15 +139,21 @@ class Pipeline:
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Treat one batch. Pure: the same batch gives the same result, and nothing is kept between calls.
 
-        Raises `BadValue` with `rows` counted in the batch where text is not of the type that is asked for.
+        Raises `BadValue` where text is not of the type that is asked for, `Tampered` and `WrongKey` where cells cannot
+        be decrypted, with `rows` counted in the batch.
         """
+        return self.apply_counted(batch)[0]
+
+    def apply_counted(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
+        """Treat one batch as `apply` does, and count for each column the cells that failed and were let pass."""
         whole = batch
         batch, positions = self._filter(whole)
         rows = BatchRows(self, batch)
         kept = [plan.name for plan in self.plans if plan.output is not None]
         try:
-            return pa.RecordBatch.from_arrays([rows.stored(name) for name in kept], schema=self.output_schema)
-        except BadValue as error:
+            arrays = [rows.stored(name) for name in kept]
+            return pa.RecordBatch.from_arrays(arrays, schema=self.output_schema), rows.failures
+        except RowError as error:
             if positions is not None:
                 error.rows = tuple(positions[row].as_py() for row in error.rows)
             raise
@@ -165,17 +178,22 @@ class BatchRows:
         self._batch = batch
         self._originals: dict[str, pa.Array] = {}
         self._treated: dict[str, pa.Array] = {}
+        self.failures: Counter[str] = Counter()
 
     @property
     def num_rows(self) -> int:
         """The number of rows of the batch."""
         return int(self._batch.num_rows)
 
+    def note_failures(self, column: str, count: int) -> None:
+        """Count cells that failed and were let pass."""
+        self.failures[column] += count
+
     def original(self, column: str) -> pa.Array:
         """Give a column dense, and of its declared type."""
         if column not in self._originals:
             plan = self._pipeline.plan(column)
-            dense = densify(self._batch.column(column))
+            dense = densify(self._batch.column(plan.made_from or column))
             if plan.declared is not None:
                 dense = _placed(plan.name, lambda: parse_text(dense, plan.declared))
             self._originals[column] = dense
@@ -213,6 +231,6 @@ class BatchRows:
 def _placed(column: str, make: Callable[[], pa.Array]) -> pa.Array:
     try:
         return make()
-    except BadValue as error:
+    except RowError as error:
         error.place = error.place or f'column "{column}"'
         raise

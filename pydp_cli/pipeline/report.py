@@ -17,6 +17,11 @@ UNKEYED = (
     "No key can undo this output. Whether it is anonymous depends on what its columns tell when they are combined: "
     "see what each column still leaks."
 )
+ENCRYPTED = (
+    "Encrypted columns tell without the keyring only what `leaks` says of each; the other columns are in clear. "
+    "With the keyring everything comes back: keep it apart from this output."
+)
+DECRYPTED = "Decrypted: the output holds personal data in clear."
 
 
 @dataclass
@@ -63,6 +68,20 @@ class RunReport:
         """Whether any column was treated under a key."""
         return any(plan.keys for file in self.files for plan in file.pipeline.plans)
 
+    @property
+    def failed_cells(self) -> int:
+        """Cells that could not be decrypted and were let pass, over all files."""
+        return sum(file.counts.failures.total() for file in self.files)
+
+    @property
+    def statement(self) -> str:
+        """What the output is, in law or in fact."""
+        if self.command == "encrypt":
+            return ENCRYPTED
+        if self.command == "decrypt":
+            return DECRYPTED
+        return PSEUDONYMOUS if self.keyed else UNKEYED
+
     def as_json(self) -> dict[str, Any]:
         """Give the report as JSON types. Holds counts and names, never values."""
         return {
@@ -77,9 +96,23 @@ class RunReport:
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
             "rejected_rows": self.rejected_rows,
-            "statement": PSEUDONYMOUS if self.keyed else UNKEYED,
+            "statement": self.statement,
+            "warnings": [message for message, _hint in warnings_of(self)],
             "files": [_file_json(file) for file in self.files],
         }
+
+
+def warnings_of(report: RunReport) -> list[tuple[str, str]]:
+    """Give what the user is to know of a run, though it went as asked: a message and a hint each."""
+    plans = [plan for file in report.files for plan in file.pipeline.plans]
+    equal = sorted({plan.name for plan in plans for step in plan.steps if step.shows_equality})
+    found = []
+    if equal:
+        leak = f"the output tells which values are equal, and how often each occurs, of: {', '.join(equal)}"
+        found.append((leak, "where values are few, or some frequent, they can be guessed; prefer `random` there"))
+    if report.failed_cells:
+        found.append((f"{report.failed_cells:,} cells could not be decrypted", "the report counts them by column"))
+    return found
 
 
 def _file_json(file: FileReport) -> dict[str, Any]:
@@ -99,6 +132,8 @@ def _file_json(file: FileReport) -> dict[str, Any]:
         }
         if plan.output is not None:
             column["nulls_out"] = counts.nulls_out[name]
+        if name in counts.failures:
+            column["cells_failed"] = counts.failures[name]
         if name in counts.unchanged:
             column["values_unchanged"] = counts.unchanged[name]
         columns.append(column)

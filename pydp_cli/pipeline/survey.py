@@ -29,7 +29,7 @@ class LockedKeyring:
     """Stands for a keyring that is not unlocked: it names keys, and what it gives for them must not touch data."""
 
     def column_key(
-        self, purpose: str, scope: str, column: str = "", *, version: int | None = None, length: int = 64
+        self, purpose: str, scope: str, column: str = "", *, version: int | bytes | None = None, length: int = 64
     ) -> ColumnKey:
         """Name the key; the bytes are zero."""
         del column, version
@@ -70,7 +70,7 @@ def sample_files(request: Request, open_keyring: OpenKeyring) -> list[Sample]:
     samples = []
     with ExitStack() as closing:
         for job in plan_jobs(request, open_keyring, closing):
-            before = _head(job.source, SAMPLE_ROWS)
+            before = _head(job.reading, SAMPLE_ROWS)
             samples.append(Sample(job.file.relative_name, job.pipeline, before, job.pipeline.apply(before)))
     return samples
 

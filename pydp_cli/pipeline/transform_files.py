@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,9 @@ from pydp_cli.datasets.locations import InputFile, Target, find_inputs, map_outp
 from pydp_cli.datasets.publish import Publication
 from pydp_cli.errors import InputError, UsageError
 from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.compilation import Decryption
 from pydp_cli.pipeline.compile import compile_pipeline
+from pydp_cli.pipeline.head import Head, read_head
 from pydp_cli.pipeline.local import run_file
 from pydp_cli.pipeline.model import Pipeline
 from pydp_cli.pipeline.report import FileReport, RunReport
@@ -46,6 +48,7 @@ class Request:
     workers: int = 1
     measure: bool = False
     as_of: date = field(default_factory=today)
+    decryption: Decryption = field(default_factory=Decryption)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,13 @@ class Job:
     target: Target
     source: Source
     pipeline: Pipeline
+    head: Head | None = None
+    """What was read of the source already."""
+
+    @property
+    def reading(self) -> Source:
+        """The source from its first chunk on."""
+        return self.source if self.head is None else self.head
 
 
 def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progress | None = None) -> RunReport:
@@ -116,10 +126,20 @@ def plan_jobs(request: Request, open_keyring: OpenKeyring, closing: ExitStack) -
         source = open_source(
             file, csv_options=policy.datasets[name].csv, set_aside=request.bad_rows is not None, closing=closing
         )
+        decryption, head = request.decryption, None
+        if request.command == "decrypt":
+            head = read_head(source)
+            decryption = replace(decryption, sample=head.batch)
         pipeline = compile_pipeline(
-            policy, dataset=name, purpose=request.command, schema=source.schema, keyring=keyring, as_of=request.as_of
+            policy,
+            dataset=name,
+            purpose=request.command,
+            schema=source.schema,
+            keyring=keyring,
+            as_of=request.as_of,
+            decryption=decryption,
         )
-        jobs.append(Job(file, target, source, pipeline))
+        jobs.append(Job(file, target, source, pipeline, head))
     return jobs
 
 
@@ -178,6 +198,8 @@ def _dataset_of(file: InputFile, members: dict[str, set[str]]) -> str:
 
 def needs_key(dataset: DatasetPolicy, purpose: str) -> bool:
     """Tell whether a dataset's treatment for a purpose needs the keyring."""
+    if purpose == "encrypt":
+        return any(column.encrypt is not None for column in dataset.columns.values())
     if purpose != "anonymize":
         return True
     return any(step.options.info.keyed for column in dataset.columns.values() for step in column.anonymize or ())
@@ -200,9 +222,11 @@ def _run_job(
     staged = publication.stage(job.target.path, in_place=request.in_place)
     treated = frozenset(plan.name for plan in job.pipeline.plans if not plan.untouched)
     form = job.target.format
-    sink = open_sink(staged.stream, form, job.pipeline.output_schema, like=job.source, treated=treated)
+    sink = open_sink(
+        staged.stream, form, job.pipeline.output_schema, like=job.source, like_format=job.file.format, treated=treated
+    )
     counts = run_file(
-        job.source,
+        job.reading,
         sink,
         job.pipeline,
         name=name,

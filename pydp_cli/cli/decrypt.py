@@ -1,0 +1,114 @@
+"""`pydp decrypt`: a dataset with encrypted columns in, the same dataset in clear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pydp_cli.cli import options as opt
+from pydp_cli.cli.arrow import load_arrow
+from pydp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydp_cli.policy.model import Policy
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+EXAMPLE = """\b
+Example:
+  pydp decrypt out.csv -o clear.csv --keyring ring --key-file ring.key
+  pydp decrypt -p fixtures/pydp.yml --dataset customers out.parquet --columns email,name -o clear.parquet
+"""
+
+ON_ERROR = ("stop", "keep", "null")
+
+
+@app.command(epilog=EXAMPLE)
+def decrypt(
+    inputs: opt.Inputs = None,
+    *,
+    output: opt.Output = None,
+    policy: opt.PolicyFile = None,
+    dataset: opt.Dataset = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="What --set was for `encrypt`, where neither policy nor file can tell."),
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--columns", help="Only these columns, separated by commas.")
+    ] = None,
+    on_error: Annotated[
+        str, typer.Option("--on-error", help="What becomes of a cell that fails: stop, keep or null. Counted.")
+    ] = "stop",
+    input_format: opt.InputFormat = None,
+    output_format: opt.OutputFormat = None,
+    in_place: opt.InPlace = False,
+    force: opt.Force = False,
+    dry_run: opt.DryRun = False,
+    reveal: opt.Reveal = False,
+    report: opt.Report = None,
+    json: opt.Json = False,
+    bad_rows: opt.BadRows = None,
+    keyring: opt.KeyringFile = None,
+    key_file: opt.KeyFile = None,
+    passphrase_file: opt.PassphraseFile = None,
+    workers: opt.Workers = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Decrypt the encrypted columns of a dataset, each cell with the key that it names.
+
+    Parquet files say which columns are encrypted; in CSV the cells say it, and the policy tells their types. A cell
+    that was altered, moved or made for another dataset ends the run with exit 3 and no output. With --keyring, and
+    neither -p nor --dataset, no policy is looked for.
+    """
+    load_arrow()
+    from typing import cast
+
+    from pydp_cli.cli.transformation import Showing, run_transformation
+    from pydp_cli.pipeline.compilation import Decryption
+    from pydp_cli.pipeline.transform_files import Request
+    from pydp_cli.transforms.cells import OnError
+
+    if on_error not in ON_ERROR:
+        raise UsageError(f"--on-error is one of: {', '.join(ON_ERROR)}")
+    loaded, adhoc = _policy(policy, dataset, settings, keyring, inputs)
+    names = [name for some in columns or () for name in some.split(",")]
+    run_transformation(
+        Request(
+            command="decrypt",
+            policy=loaded,
+            inputs=tuple(inputs or ()),
+            output=output,
+            dataset=dataset,
+            input_format=input_format,
+            output_format=output_format,
+            in_place=in_place,
+            force=force,
+            bad_rows=bad_rows,
+            workers=opt.workers_or_cores(workers),
+            decryption=Decryption(
+                columns=frozenset(names) if names else None, on_error=cast("OnError", on_error), adhoc=adhoc
+            ),
+        ),
+        keyring,
+        opt.unlock_with(key_file, passphrase_file),
+        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet),
+    )
+
+
+def _policy(
+    policy: Path | None, dataset: str | None, settings: list[str] | None, keyring: Path | None, inputs: list[str] | None
+) -> tuple[Policy, bool]:
+    """Give the policy, and whether it is none but what --set says."""
+    from pydp_cli.policy.settings import policy_from_settings
+
+    named = policy is not None or dataset is not None
+    if settings and named:
+        raise UsageError(
+            "--set stands for a policy of its own", hint="write it into the policy, or leave out -p and --dataset"
+        )
+    if settings or (keyring is not None and not named and inputs):
+        return policy_from_settings(settings or [], paths=inputs or ["-"], purpose="encrypt"), True
+    return opt.find_and_load_policy(policy), False

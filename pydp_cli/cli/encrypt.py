@@ -1,0 +1,92 @@
+"""`pydp encrypt`: a dataset in, the same dataset with encrypted columns."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pydp_cli.cli import options as opt
+from pydp_cli.cli.arrow import load_arrow
+from pydp_cli.errors import UsageError
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+EXAMPLE = """\b
+Example:
+  pydp keys init --keyring ring --key-file ring.key
+  pydp encrypt fixtures/customers.csv -o out.csv --set email=random --keyring ring --key-file ring.key
+"""
+
+
+@app.command(epilog=EXAMPLE)
+def encrypt(
+    inputs: opt.Inputs = None,
+    *,
+    output: opt.Output = None,
+    policy: opt.PolicyFile = None,
+    dataset: opt.Dataset = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="COLUMN=random|deterministic|fpe[:OPTION=VALUE,…] without a policy."),
+    ] = None,
+    print_policy: Annotated[
+        bool, typer.Option("--print-policy", help="Print the policy that --set stands for, and end.")
+    ] = False,
+    input_format: opt.InputFormat = None,
+    output_format: opt.OutputFormat = None,
+    in_place: opt.InPlace = False,
+    force: opt.Force = False,
+    dry_run: opt.DryRun = False,
+    reveal: opt.Reveal = False,
+    report: opt.Report = None,
+    json: opt.Json = False,
+    bad_rows: opt.BadRows = None,
+    keyring: opt.KeyringFile = None,
+    key_file: opt.KeyFile = None,
+    passphrase_file: opt.PassphraseFile = None,
+    workers: opt.Workers = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Encrypt columns as the policy (or --set) says.
+
+    Every cell names the key that it is under and belongs to its dataset and column; `pydp decrypt` brings it back.
+    `random` (the default of `encrypt: true`) tells nothing but lengths; `deterministic` tells which values are equal;
+    `fpe` keeps the format. Other columns stay as they are. The output appears complete or not at all.
+    """
+    load_arrow()
+    from pydp_cli.cli.transformation import Showing, run_transformation
+    from pydp_cli.pipeline.transform_files import Request
+    from pydp_cli.policy.settings import policy_from_settings, policy_to_yaml
+
+    if settings and (policy is not None or dataset is not None):
+        raise UsageError(
+            "--set stands for a policy of its own", hint="write it into the policy, or leave out -p and --dataset"
+        )
+    if settings:
+        loaded = policy_from_settings(settings, paths=inputs or ["-"], purpose="encrypt")
+        if print_policy:
+            typer.echo(policy_to_yaml(loaded), nl=False)
+            return
+    elif print_policy:
+        raise UsageError("--print-policy goes with --set")
+    else:
+        loaded = opt.find_and_load_policy(policy)
+    run_transformation(
+        Request(
+            command="encrypt",
+            policy=loaded,
+            inputs=tuple(inputs or ()),
+            output=output,
+            dataset=dataset,
+            input_format=input_format,
+            output_format=output_format,
+            in_place=in_place,
+            force=force,
+            bad_rows=bad_rows,
+            workers=opt.workers_or_cores(workers),
+        ),
+        keyring,
+        opt.unlock_with(key_file, passphrase_file),
+        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet),
+    )

@@ -1,0 +1,207 @@
+"""Plan the decryption of a file's columns, by what the file says of itself and what the policy says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pydp_cli.errors import KeyringError, Refused, UsageError, WrongKey
+from pydp_cli.pipeline.cell_metadata import KEY, Mark, mark_of, restored
+from pydp_cli.pipeline.compilation import Compilation
+from pydp_cli.pipeline.encrypt import cell_place
+from pydp_cli.pipeline.model import BoundStep, ColumnPlan
+from pydp_cli.pipeline.physical import densify
+from pydp_cli.policy.column_types import dense_type
+from pydp_cli.policy.encryption import EncryptSpec
+from pydp_cli.transforms.cells import Bound, DecryptCells, ExpectNoCells, OnError, Place, looks_encrypted
+from pydp_cli.transforms.findings import did_you_mean
+from pydp_cli.transforms.types import is_text
+
+IN_CLEAR = "everything: it is in clear again"
+NOT_FOR_CELLS = frozenset({"pseudonym", "token", "file", "sign"})
+
+
+def plan_decrypt(compilation: Compilation) -> tuple[ColumnPlan, ...]:
+    """Compile the decryption of every column that is encrypted and asked for; the others are kept.
+
+    Raises `UsageError` where nothing of what is asked for is encrypted.
+    """
+    wanted = compilation.decryption.columns
+    for name in sorted(wanted or ()):
+        if name not in compilation.schema.names:
+            hint = did_you_mean(name, compilation.schema.names)
+            raise UsageError(f'the data has no column "{name}"', place="--columns", hint=hint)
+    planner = _Planner(compilation)
+    plans = tuple(planner.plan(column) for column in compilation.schema)
+    if not planner.found:
+        raise UsageError(
+            "nothing in this file is encrypted, as far as its metadata, its cells and the policy tell",
+            hint="name the policy with -p, or how it was encrypted with --set COLUMN=random|deterministic|fpe",
+        )
+    return plans
+
+
+@dataclass
+class _Planner:
+    """Plans the columns of one file."""
+
+    compilation: Compilation
+    found: list[str] = field(default_factory=list)
+
+    def plan(self, column: pa.Field) -> ColumnPlan:
+        """Plan one column."""
+        name, wanted = column.name, self.compilation.decryption.columns
+        kept = ColumnPlan(name, column.type, None, (), column)
+        if wanted is not None and name not in wanted:
+            return kept
+        mark = mark_of(column)
+        if mark is not None:
+            return self._marked(column, mark)
+        if _may_hold_cells(column.type):
+            return self._unmarked(column) or kept
+        if wanted is not None:
+            raise UsageError("the column is not encrypted", place=f'column "{name}"')
+        return kept
+
+    def _unmarked(self, column: pa.Field) -> ColumnPlan | None:
+        """Plan a column by the policy, or else by what its first cells look like; None where it is in clear."""
+        name = column.name
+        spec, named = self._spec(name), self.compilation.decryption.columns is not None
+        seen = True if spec is not None or named else self._seen(name)
+        if seen is None:
+            return ColumnPlan(name, column.type, None, (self._watch(column),), column)
+        if not seen:
+            return None
+        place = Place(self.compilation.name, name) if spec is None else cell_place(self.compilation, name, spec)
+        return self._cells(column, place, _plain_output(column, self._declared(name)))
+
+    def _spec(self, name: str) -> EncryptSpec | None:
+        treated = self.compilation.dataset.columns.get(name)
+        return None if treated is None else treated.encrypt
+
+    def _declared(self, name: str) -> pa.DataType | None:
+        treated = self.compilation.dataset.columns.get(name)
+        return None if treated is None else treated.type
+
+    def _seen(self, name: str) -> bool | None:
+        """Tell whether the first rows hold cells; None where they hold nothing."""
+        sample = self.compilation.decryption.sample
+        if sample is None:
+            return None
+        values = densify(sample.column(name))
+        if values.null_count == len(values):
+            return None
+        return looks_encrypted(values, self._key_ids())
+
+    def _key_ids(self) -> frozenset[bytes]:
+        versions = getattr(self.compilation.keyring, "versions", tuple)
+        return frozenset(version.key_id for version in versions())
+
+    def _watch(self, column: pa.Field) -> BoundStep:
+        kind = dense_type(column.type)
+        return BoundStep("keep", ExpectNoCells(self._key_ids()), kind, kind)
+
+    def _marked(self, column: pa.Field, mark: Mark) -> ColumnPlan:
+        """Plan a column whose metadata says how it was encrypted."""
+        spec = self._spec(column.name)
+        place = self._marked_place(column.name, mark, spec)
+        return self._cells(column, place, restored(column, mark))
+
+    def _marked_place(self, name: str, mark: Mark, spec: EncryptSpec | None) -> Place:
+        """Give the place of a column's cells, where the metadata and the policy agree on it."""
+        told = Place(mark.dataset, name, mark.domain, mark.bind)
+        if self.compilation.decryption.adhoc and spec is None:
+            return told
+        if spec is not None:
+            expected = cell_place(self.compilation, name, spec)
+        else:
+            expected = Place(self.compilation.name, name, mark.domain, mark.bind)
+        if told != expected and not (told.domain is not None and told.domain == expected.domain):
+            raise Refused(
+                f'the file says that the column belongs to dataset "{mark.dataset}"'
+                + (f', domain "{mark.domain}"' if mark.domain else "")
+                + ", and the policy says otherwise",
+                place=f'column "{name}"',
+                hint="choose the dataset with --dataset, or correct `domain` and `bind` in the policy",
+            )
+        return expected
+
+    def _cells(self, column: pa.Field, place: Place, output: pa.Field) -> ColumnPlan:
+        """Plan the decryption of a column of cells."""
+        self.found.append(column.name)
+        on_error = self.compilation.decryption.on_error
+        gives = dense_type(output.type)
+        if on_error == "keep" and gives != dense_type(column.type):
+            raise UsageError(
+                f"a cell that fails cannot be kept among values of type {gives}",
+                place=f'column "{column.name}"',
+                hint="use --on-error null, or leave the column out with --columns",
+            )
+        if on_error != "stop":
+            output = output.with_nullable(True)
+        function = self._function(column.name, place, gives, on_error)
+        step = BoundStep("decrypt", function, dense_type(column.type), gives, leaks=IN_CLEAR)
+        return ColumnPlan(column.name, column.type, None, (step,), output)
+
+    def _function(self, name: str, place: Place, gives: pa.DataType, on_error: OnError = "stop") -> DecryptCells:
+        keys, refusals = self._keys(place)
+        bind = tuple(self._bound(name, other) for other in place.bind)
+        return DecryptCells(name, keys, refusals, place, bind, gives, on_error)
+
+    def _bound(self, name: str, other: str) -> Bound:
+        """Say how the values of a bound column come back, where it is encrypted itself."""
+        if other not in self.compilation.schema.names:
+            raise UsageError(
+                f'the cells are bound to column "{other}", which the data does not have', place=f'column "{name}"'
+            )
+        column = self.compilation.schema.field(other)
+        mark, spec = mark_of(column), self._spec(other)
+        if mark is not None:
+            place, output = self._marked_place(other, mark, spec), restored(column, mark)
+        elif spec is not None:
+            place = cell_place(self.compilation, other, spec)
+            output = _plain_output(column, self._declared(other))
+        elif _may_hold_cells(column.type) and self._seen(other):
+            place, output = Place(self.compilation.name, other), _plain_output(column, None)
+        else:
+            return Bound(other)
+        return Bound(other, self._function(other, place, dense_type(output.type)))
+
+    def _keys(self, place: Place) -> tuple[dict[bytes, bytes], dict[bytes, str]]:
+        """Derive the column's key from every version that may have encrypted it; say why the others cannot be used."""
+        keyring = self.compilation.keyring
+        if keyring is None:
+            raise KeyringError("decryption needs a keyring", hint="name it with --keyring or `keyring:` in the policy")
+        keys: dict[bytes, bytes] = {}
+        refusals: dict[bytes, str] = {}
+        for version in getattr(keyring, "versions", tuple)():
+            if version.name.partition("/")[0] in NOT_FOR_CELLS:
+                continue
+            try:
+                keys[version.key_id] = keyring.column_key("cell", *place.scope, version=version.key_id).key
+            except WrongKey as error:
+                refusals[version.key_id] = error.message
+        return keys, refusals
+
+
+def encrypted_columns(schema: pa.Schema) -> Iterator[tuple[str, Mark]]:
+    """Give the columns whose metadata says that they are encrypted."""
+    for column in schema:
+        mark = mark_of(column)
+        if mark is not None:
+            yield column.name, mark
+
+
+def _may_hold_cells(kind: pa.DataType) -> bool:
+    dense = dense_type(kind)
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return is_text(dense) or any(accepts(dense) for accepts in kinds)
+
+
+def _plain_output(column: pa.Field, declared: pa.DataType | None) -> pa.Field:
+    """Give the field that a column becomes of which no metadata tells what it was."""
+    others = {key: value for key, value in (column.metadata or {}).items() if key != KEY}
+    kind = declared or (column.type if is_text(column.type) else pa.string())
+    return pa.field(column.name, kind, column.nullable, others or None)

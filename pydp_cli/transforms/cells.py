@@ -1,0 +1,177 @@
+"""Columns into encrypted cells and back: what `encrypt` and `decrypt` do to one column, bound to its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pydp_cli.crypto import base64_column
+from pydp_cli.crypto.cells import Opened, Place, Plaintext, count_by_key, open_cells, seal_cells
+from pydp_cli.errors import BadValue, Tampered, WrongKey
+from pydp_cli.transforms.canonical import canonical_text
+from pydp_cli.transforms.cell_text import from_cell_text, to_cell_text
+from pydp_cli.transforms.parse import MOST_ROWS_NAMED
+from pydp_cli.transforms.registry import ColumnFunction, Rows
+from pydp_cli.transforms.types import is_text
+
+__all__ = [
+    "Bound",
+    "DecryptCells",
+    "EncryptCells",
+    "ExpectNoCells",
+    "OnError",
+    "Place",
+    "Plaintext",
+    "looks_encrypted",
+]
+
+OnError = Literal["stop", "keep", "null"]
+FAILED = "they were altered, moved to another row or column, or made for another dataset"
+
+
+class Counting(Protocol):
+    """Rows that take note of how many cells of a column failed."""
+
+    def note_failures(self, column: str, count: int) -> None:
+        """Count failures."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A column that cells are tied to; `undo` is what brings back its values, where it is encrypted itself."""
+
+    name: str
+    undo: ColumnFunction | None = None
+
+    def text(self, rows: Rows) -> pa.StringArray:
+        """Give the canonical text of the row's values."""
+        column = rows.original(self.name)
+        return canonical_text(column if self.undo is None else self.undo(column, rows))
+
+
+@dataclass(frozen=True)
+class EncryptCells:
+    """Encrypts a column; `as_text` says that cells are base64."""
+
+    key: bytes = field(repr=False)
+    key_id: bytes
+    place: Place
+    deterministic: bool
+    plaintext: Plaintext
+    bind: tuple[Bound, ...]
+    as_text: bool
+
+    def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
+        """Encrypt the column; `rows` hold the columns that the cells are bound to."""
+        cells = seal_cells(
+            to_cell_text(column),
+            self.key,
+            self.key_id,
+            self.place,
+            [bound.text(rows) for bound in self.bind],
+            deterministic=self.deterministic,
+            plaintext=self.plaintext,
+        )
+        return base64_column.encode(cells) if self.as_text else cells
+
+
+@dataclass(frozen=True)
+class DecryptCells:
+    """Decrypts a column of cells, each with the key that it names.
+
+    `keys` are the column's keys by key id; `refusals` say of the keys that cannot be used why. `gives` is the type
+    that comes back.
+    """
+
+    column: str
+    keys: Mapping[bytes, bytes] = field(repr=False)
+    refusals: Mapping[bytes, str]
+    place: Place
+    bind: tuple[Bound, ...]
+    gives: pa.DataType
+    on_error: OnError = "stop"
+
+    def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
+        """Decrypt the column. Unless told otherwise, one bad cell fails all: raises `Tampered` or `WrongKey`."""
+        cells, malformed = _raw(column)
+        opened = open_cells(cells, self.keys, self.place, [bound.text(rows) for bound in self.bind])
+        failed = np.union1d(opened.failed, malformed)
+        lost = len(failed) + sum(len(of_key) for of_key in opened.unknown.values())
+        if lost and self.on_error == "stop":
+            self._refuse(opened, failed)
+        try:
+            values = from_cell_text(pc.cast(opened.values, pa.string()), self.gives)
+        except (pa.ArrowInvalid, BadValue):
+            raise Tampered(
+                f"the decrypted values are not of type {self.gives}",
+                hint="the type in the file's metadata or in the policy is not the one that was encrypted",
+            ) from None
+        if lost:
+            _note(rows, self.column, lost)
+            if self.on_error == "keep":
+                every = np.zeros(len(column), dtype=np.bool_)
+                every[np.concatenate([failed, *opened.unknown.values()])] = True
+                return pc.if_else(pa.array(every), column, values)
+        return values
+
+    def _refuse(self, opened: Opened, failed: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> NoReturn:
+        """Name the first thing that is wrong: a key that is not at hand, before cells that are not authentic."""
+        for key_id, rows in opened.unknown.items():
+            message = self.refusals.get(key_id, f"key {key_id.hex()} is not in the keyring")
+            raise WrongKey(
+                f"{_cells(len(rows))} cannot be decrypted: {message}",
+                hint="use the keyring that this was encrypted with, or say what to do with --on-error keep|null",
+                rows=_first(rows),
+            )
+        raise Tampered(f"{_cells(len(failed))} failed authentication", hint=FAILED, rows=_first(failed))
+
+
+@dataclass(frozen=True)
+class ExpectNoCells:
+    """Lets a column pass that held no value when it was looked at, unless cells turn up in it later."""
+
+    key_ids: frozenset[bytes]
+
+    def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
+        """Give the column as it is."""
+        del rows
+        if looks_encrypted(column, self.key_ids):
+            raise Tampered(
+                "encrypted cells come after many rows without any",
+                hint="name the column with --columns, so that it is decrypted from the start",
+            )
+        return column
+
+
+def looks_encrypted(column: pa.Array, key_ids: frozenset[bytes]) -> bool:
+    """Tell whether a column holds cells: one under a key that is known, or most values formed like cells."""
+    present = len(column) - column.null_count
+    found = count_by_key(column)
+    return any(key_id in key_ids for key_id in found) or 2 * sum(found.values()) > present
+
+
+def _raw(column: pa.Array) -> tuple[pa.BinaryArray, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
+    """Give cells as bytes, and the rows that are no base64, as null."""
+    if is_text(column.type):
+        return base64_column.decode(column)
+    return column, np.zeros(0, dtype=np.int64)
+
+
+def _note(rows: Rows, column: str, count: int) -> None:
+    note = getattr(rows, "note_failures", None)
+    if note is not None:
+        note(column, count)
+
+
+def _first(rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[int, ...]:
+    return tuple(rows[:MOST_ROWS_NAMED].tolist())
+
+
+def _cells(count: int) -> str:
+    return "a cell" if count == 1 else f"{count:,} cells"
