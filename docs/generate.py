@@ -56,7 +56,8 @@ def _option_table(schema: dict[str, Any], main_option: str | None) -> Iterator[s
     yield "|---|---|---|---|"
     for name, spec in properties.items():
         label = f"`{name}`" + (" (main)" if name == main_option else "")
-        default = f"`{spec['default']!r}`" if spec.get("default") is not None else ""
+        plain = spec.get("default") not in (None, [], {}) and not isinstance(spec["default"], dict)
+        default = f"`{spec['default']!r}`" if plain else ""
         if name in schema.get("required", ()):
             default = "required"
         meaning = str(spec.get("description", "")).replace("\n", " ").replace("|", "\\|")
@@ -64,9 +65,13 @@ def _option_table(schema: dict[str, Any], main_option: str | None) -> Iterator[s
     yield ""
 
 
-def _type_name(spec: dict[str, Any], schema: dict[str, Any]) -> str:
+def _type_name(spec: dict[str, Any], schema: dict[str, Any]) -> str:  # noqa: PLR0911 - one for each kind
     if "$ref" in spec:
-        return _type_name(schema["$defs"][spec["$ref"].rsplit("/", 1)[-1]], schema)
+        name = spec["$ref"].rsplit("/", 1)[-1]
+        target = schema.get("$defs", {}).get(name, {"properties": True})
+        return f"[{name}](#{name.lower()})" if "properties" in target else _type_name(target, schema)
+    if spec.get("additionalProperties") not in (None, True, False):
+        return f"name → {_type_name(spec['additionalProperties'], schema)}"
     if "enum" in spec:
         return " \\| ".join(f"`{value}`" for value in spec["enum"])
     if "const" in spec:
@@ -78,6 +83,54 @@ def _type_name(spec: dict[str, Any], schema: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type_name(spec.get('items', {}), schema)}"
     return str({"object": "mapping", "string": "text"}.get(str(kind), kind))
+
+
+def policy_pages() -> str:
+    """Write the reference of the policy file from its models, each after those that it is part of."""
+    from pydp_cli.policy.model import Policy
+
+    schema = Policy.model_json_schema()
+    definitions = schema["$defs"]
+    parts = [
+        GENERATED,
+        "# Policy\n",
+        (
+            "One YAML file, `pydp.yml`, found in the working directory or its nearest parent. Paths in it are relative "
+            "to it. `pydp policy check` tells every problem at once, and `pydp policy schema` prints the JSON Schema "
+            "for editors. What a column's treatment can be is in [transforms](transforms.md).\n"
+        ),
+        "## The file\n",
+        inspect.cleandoc(schema.get("description", "")) + "\n",
+        *_option_table(schema, None),
+    ]
+    waiting, told = _named_in(schema), set()
+    while waiting:
+        name = waiting.pop(0)
+        if name in told or "properties" not in definitions[name]:
+            continue
+        told.add(name)
+        parts += [f"## {name}\n", inspect.cleandoc(definitions[name].get("description", "")) + "\n"]
+        parts += _option_table(definitions[name], None)
+        waiting = [*_named_in(definitions[name]), *waiting]
+    return "\n".join(parts)
+
+
+def _named_in(schema: dict[str, Any]) -> list[str]:
+    """Name the definitions that the properties of one refer to."""
+    found: list[str] = []
+
+    def look(part: Any) -> None:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                found.append(part["$ref"].rsplit("/", 1)[-1])
+            for value in part.values():
+                look(value)
+        elif isinstance(part, list):
+            for value in part:
+                look(value)
+
+    look(schema.get("properties", {}))
+    return found
 
 
 def command_pages() -> str:
@@ -106,7 +159,7 @@ def _help(command: Any, path: list[str]) -> str:
     return str(command.get_help(context)).rstrip()
 
 
-PAGES = {"transforms.md": transform_pages, "commands.md": command_pages}
+PAGES = {"transforms.md": transform_pages, "policy.md": policy_pages, "commands.md": command_pages}
 
 
 def main() -> int:

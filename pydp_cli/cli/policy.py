@@ -56,7 +56,8 @@ def check(*, policy: opt.PolicyFile = None, dataset: opt.Dataset = None, json: o
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(2)
     if not json:
-        note(f"the policy is sound: {len(names)} datasets, checked against {checked} files")
+        datasets = f"{len(names)} dataset{'s' * (len(names) != 1)}"
+        note(f"the policy is sound: {datasets}, checked against {checked} file{'s' * (checked != 1)}")
 
 
 @app.command(
