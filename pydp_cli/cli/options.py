@@ -105,6 +105,7 @@ def find_and_load_policy(path: Path | None) -> Policy:
 
 def unlock_with(key_file: Path | None, passphrase_file: Path | None) -> Unlock:
     """Gather the ways to unlock a keyring that the command line offers; the prompt is the last of them."""
+    from pydp_cli.cli.access import approve
     from pydp_cli.keys.unlock import Unlock, passphrase_from_file
 
     ask: Callable[[], str] | None = None
@@ -112,7 +113,7 @@ def unlock_with(key_file: Path | None, passphrase_file: Path | None) -> Unlock:
         ask = partial(passphrase_from_file, passphrase_file)
     elif key_file is None and sys.stdin.isatty():
         ask = prompt_passphrase
-    return Unlock(key_file=key_file, passphrase=None if ask is None else cache(ask))
+    return Unlock(key_file=key_file, passphrase=None if ask is None else cache(ask), approve=approve)
 
 
 def open_if_unlocked(path: Path | None, unlock: Unlock | None) -> Keyring | None:
@@ -140,7 +141,7 @@ def prompt_new_passphrase() -> str:
         )
     from getpass import getpass
 
-    first = getpass("Passphrase of the new keyring: ")
+    first = getpass("New passphrase: ")
     if not first or first != getpass("The same again: "):
         raise UsageError("the passphrase is empty, or was not typed the same twice")
     return first

@@ -42,7 +42,8 @@ def new_version(ring: Keyring, name: str, *, clock: Clock = utc_now) -> Keyring:
 
 def add_pending(ring: Keyring, name: str, *, clock: Clock = utc_now) -> Keyring:
     """Make a new random version of a key that is not used before `make_primary`."""
-    if not is_name(name) or name.split("/", 1)[0] not in ring.keys:
+    family, slash, scope = name.partition("/")
+    if not is_name(name) or family not in ring.keys or (slash and not scope):
         families = ", ".join(sorted({key.split("/")[0] for key in ring.keys}))
         raise UsageError("this is not a key's name", hint=f"FAMILY/SCOPE, where FAMILY is one of: {families}")
     return change(ring, lambda current: with_new_version(current, name, clock=clock))
@@ -196,7 +197,9 @@ def with_state(ring: Keyring, key_id: bytes, state: str, *, clock: Clock = utc_n
         allowed = ", ".join(sorted(TRANSITIONS[target.state])) or "nothing else"
         raise UsageError(
             f"{target.label} is {target.state} and cannot become {state}",
-            hint=f"it can become {allowed}" if target.state != "primary" else "make another version primary first",
+            hint=f"it can become {allowed}"
+            if target.state != "primary"
+            else f"make another version primary first: `pydp keys new-version {target.name}`",
         )
     if not proof.isprintable():
         raise KeyringError("the proof of a destroyed key is a digest")

@@ -26,12 +26,6 @@ class KeyFileProtector:
         del slot
         return None if unlock.key_file is None else slot_key(read_key_file(unlock.key_file))
 
-    def wrap(self, root: bytes, key: bytes) -> dict[str, Any]:
-        """Make the slot for a key file's key."""
-        from pydp_cli.keys.protectors import sealed_slot
-
-        return sealed_slot({"type": "key-file"}, slot_key(key), root)
-
 
 def slot_key(key: bytes) -> bytes:
     """Derive the slot key from a key file's key."""

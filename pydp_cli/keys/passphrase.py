@@ -87,12 +87,6 @@ class PassphraseProtector:
         passphrase = "" if unlock.passphrase is None else unlock.passphrase()
         return stretching_of(slot).stretch(prepared(passphrase)) if passphrase else None
 
-    def wrap(self, root: bytes, passphrase: str) -> dict[str, Any]:
-        """Make the slot for a passphrase."""
-        from pydp_cli.keys.protectors import protect
-
-        return protect("passphrase", Unlock(passphrase=lambda: passphrase))(root)
-
 
 def prepared(passphrase: str) -> bytes:
     """Give the passphrase's bytes: NFC, as RFC 8265 has it, because keyboards compose letters differently."""

@@ -176,8 +176,24 @@ def unwrap_root(slots: tuple[Slot, ...], unlock: Unlock) -> tuple[Secret, Slot]:
     kinds = ", ".join(sorted({_printable(slot.get("type")) for slot in slots}))
     raise KeyringError(
         f"the keyring is locked, and nothing that unlocks it was given (protectors: {kinds})",
-        hint="use --key-file or --passphrase-file, or run on a terminal to be asked",
+        hint=_bring(slots),
     )
+
+
+BRING = {
+    "key-file": "--key-file",
+    "passphrase": "--passphrase-file, or a terminal to be asked on",
+    "recipient": "--identity",
+    "shares": "--share-file",
+    "command": "--unlock-command with `pydp keys show`, once",
+    "vault": "VAULT_ADDR and `vault login`",
+}
+
+
+def _bring(slots: tuple[Slot, ...]) -> str:
+    """Say what would unlock one of these protectors."""
+    ways = dict.fromkeys(BRING[slot["type"]] for slot in sorted(slots, key=_turn) if slot["type"] in BRING)
+    return f"bring one of: {'; '.join(ways)}" if ways else "install the package that offers one of these protectors"
 
 
 def _turn(slot: Slot) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import b32decode, b32encode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from secrets import token_bytes
@@ -22,6 +22,7 @@ from pydp_cli.keys.unlock import Unlock
 
 if TYPE_CHECKING:
     from pydp_cli.keys.keyring import Keyring
+    from pydp_cli.keys.ring_document import Slot
 
 PREFIX = "PYDP-SHARE"
 VERSION = 1
@@ -65,12 +66,11 @@ def parse_share(text: str, place: str | None = None) -> Share:
     return Share(payload[1:5], payload[5], payload[6], Secret(payload[7:]))
 
 
-def split_ring(ring: Keyring, *, threshold: int, shares: int, label: str = "") -> tuple[Keyring, tuple[str, ...]]:
-    """Add a protector that any `threshold` of `shares` people open, and give the texts to hand to them.
+def make_shares(*, threshold: int, shares: int, label: str = "") -> tuple[Callable[[bytes], Slot], tuple[str, ...]]:
+    """Make a protector that any `threshold` of `shares` people open, and the texts to hand to them.
 
-    The texts exist nowhere else.
+    The protector is what `add_protector` takes. The texts exist nowhere else.
     """
-    from pydp_cli.keys.changes import add_protector
     from pydp_cli.keys.protectors import labelled, sealed_slot, slot_id_of
 
     slot_key = token_bytes(32)
@@ -79,13 +79,17 @@ def split_ring(ring: Keyring, *, threshold: int, shares: int, label: str = "") -
         Share(slot_id, threshold, number, Secret(part))
         for number, part in split(slot_key, threshold=threshold, shares=shares).items()
     )
-    fields = {
-        "type": "shares",
-        "threshold": threshold,
-        "shares": [_share_commitment(share) for share in made],
-    }
-    changed = add_protector(ring, lambda root: sealed_slot(labelled(fields, label), slot_key, root))
-    return changed, tuple(share.to_text() for share in made)
+    commitments = [_share_commitment(share) for share in made]
+    fields = labelled({"type": "shares", "threshold": threshold, "shares": commitments}, label)
+    return lambda root: sealed_slot(fields, slot_key, root), tuple(share.to_text() for share in made)
+
+
+def split_ring(ring: Keyring, *, threshold: int, shares: int, label: str = "") -> tuple[Keyring, tuple[str, ...]]:
+    """Add a protector that any `threshold` of `shares` people open, and give the texts to hand to them."""
+    from pydp_cli.keys.changes import add_protector
+
+    protector, texts = make_shares(threshold=threshold, shares=shares, label=label)
+    return add_protector(ring, protector), texts
 
 
 class SharesProtector:

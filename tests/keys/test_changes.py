@@ -44,7 +44,7 @@ def test_a_primary_key_is_not_disabled_before_another_takes_over(place):
     for step in (changes.disable, changes.destroy, changes.enable):
         with pytest.raises(UsageError, match="is primary and cannot become") as raised:
             step(ring, ring.primary("cell").key_id)
-        assert raised.value.hint == "make another version primary first"
+        assert raised.value.hint == "make another version primary first: `pydp keys new-version cell`"
     assert place.open().generation == 1
 
 

@@ -1,0 +1,55 @@
+"""The `pydp keys` group, and how its commands tell what they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from pydp_cli.cli.access import with_access
+from pydp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydp_cli.keys.keyring import Keyring
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Make and look after the keyring: the one file that holds all keys, each wrapped.",
+)
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def subcommand(name: str, *examples: str, access: bool = True) -> Callable[[Command], Command]:
+    """Add a subcommand with its examples; with `access`, it also takes the options that unlock a keyring."""
+
+    def register(command: Command) -> Command:
+        lines = "\n".join(f"  {example}" for example in examples)
+        app.command(name, epilog=f"\b\nExample:\n{lines}\n")(with_access(command) if access else command)
+        return command
+
+    return register
+
+
+def tell(ring: Keyring, message: str, *, json: bool, quiet: bool, **facts: Any) -> None:
+    """Say what became of a keyring: a line for people, or the facts as JSON."""
+    from pydp_cli.cli.render import note, print_json
+
+    if json:
+        print_json({"keyring": str(ring.path), "generation": ring.generation, **facts})
+    elif not quiet:
+        note(message)
+
+
+def key_id_from(text: str) -> bytes:
+    """Read a key id as `pydp keys list` shows it."""
+    try:
+        key_id = bytes.fromhex(text)
+    except ValueError:
+        key_id = b""
+    if len(key_id) != 4:
+        raise UsageError("a key id is eight hexadecimal digits", hint="`pydp keys list` shows them")
+    return key_id
