@@ -20,6 +20,7 @@ from pydp_cli.datasets.csv_dialect import CsvDialect, CsvOptions
 from pydp_cli.datasets.csv_parse import is_proven, parse_block
 from pydp_cli.datasets.csv_records import LONE_CR, TEXT_AFTER_QUOTE, UNCLOSED_QUOTE, Record, scan_records
 from pydp_cli.datasets.csv_stream import Filling, ReadInto, open_decoded, original_bytes
+from pydp_cli.datasets.file_state import State, file_state
 from pydp_cli.errors import InputError
 
 BLOCK_BYTES = 1 << 21
@@ -41,7 +42,7 @@ class FileAt:
     """A file and the state it was in, so that another process reads the same bytes or none."""
 
     path: Path
-    state: tuple[int, int, int, int]
+    state: State
 
     def read(self, offset: int, length: int, name: str) -> pa.Buffer:
         """Read a piece; raises `InputError` where the file is no longer what it was."""
@@ -280,12 +281,6 @@ def _bad_byte(text: bytes) -> int | None:
     except UnicodeDecodeError as error:
         return error.start
     return None
-
-
-def file_state(file: Any) -> tuple[int, int, int, int]:
-    """Tell a file's identity, size and time of change."""
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _file_at(stream: BinaryIO, path: Path) -> FileAt:

@@ -51,6 +51,11 @@ class CsvEncoder:
         written = _write(columns, dialect, shields if shielded else {})
         return written if dialect.encoding == "utf-8" else _in_encoding(written.to_pybytes(), dialect.encoding)
 
+    def gather(self, pieces: list[bytes | pa.Buffer], group: int | None) -> list[bytes | pa.Buffer]:
+        """Leave the pieces as they are."""
+        del group
+        return pieces
+
 
 def _write(columns: list[pa.StringArray], dialect: CsvDialect, shields: dict[bytes, int]) -> pa.Buffer:
     rows, ends = len(columns[0]), [_offsets(column) for column in columns]

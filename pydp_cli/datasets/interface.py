@@ -35,6 +35,10 @@ class Encoder(Protocol):
         """Encode one batch."""
         ...
 
+    def gather(self, pieces: list[Any], group: int | None) -> list[Any]:
+        """Make of the encoded batches of one chunk what the sink is to be given."""
+        ...
+
 
 class Sink(Protocol):
     """Receives encoded pieces in order; nothing is visible at the target until the publication is committed."""

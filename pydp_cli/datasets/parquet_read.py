@@ -75,8 +75,8 @@ class Layout:
 class ParquetSource:
     """One Parquet file. Every error names the file, and the row group where it is known, never a value."""
 
-    def __init__(self, file: Any, name: str) -> None:
-        self._file, self.name = file, name
+    def __init__(self, file: Any, name: str, path: str | None = None) -> None:
+        self._file, self.name, self.path = file, name, path
         with _explained(name):
             self._parquet = self._open(None)
             if has_int96(self._parquet.schema):
@@ -92,11 +92,12 @@ class ParquetSource:
 
     def chunks(self) -> Iterator[BatchChunk]:
         """Yield the batches of every row group in order; a row group without rows yields none."""
-        for group, rows in enumerate(self.group_rows):
-            yield from self._chunks_of_group(group, rows)
+        for group in range(self.num_row_groups):
+            yield from self.chunks_of(group)
 
-    def _chunks_of_group(self, group: int, rows: int) -> Iterator[BatchChunk]:
-        left = rows
+    def chunks_of(self, group: int) -> Iterator[BatchChunk]:
+        """Yield the batches of one row group."""
+        left = self.group_rows[group]
         with _explained(self.name, group):
             batches = self._parquet.iter_batches(
                 batch_size=self._batch_rows(group), row_groups=[group], use_threads=False
@@ -153,6 +154,7 @@ def open_parquet(where: str | BinaryIO | Any, name: str) -> ParquetSource:
 
     Raises `InputError` where it is not Parquet, cut off, damaged or encrypted, and `Refused` where a checksum is wrong.
     """
+    path = where if isinstance(where, str) else None
     if isinstance(where, str):
         try:
             # Read, not mapped: a mapped file that another process cuts off would kill this one.
@@ -160,7 +162,7 @@ def open_parquet(where: str | BinaryIO | Any, name: str) -> ParquetSource:
         except OSError as error:
             raise InputError(f"cannot be read ({_reason(error)})", place=name) from error
     _check_ends(where, name)
-    return ParquetSource(where, name)
+    return ParquetSource(where, name, path)
 
 
 def _check_ends(file: Any, name: str) -> None:

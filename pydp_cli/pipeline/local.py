@@ -52,7 +52,7 @@ class Work:
             counts.failures.update(failures)
             pieces.append(self.encoder.encode(treated))
         rejected.extend(getattr(chunk, "rejected", ()))
-        return Treated(pieces, counts, chunk.group, rejected)
+        return Treated(self.encoder.gather(pieces, chunk.group), counts, chunk.group, rejected)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-SHELF_BYTES = 16 << 20
+SHELF_BYTES = 64 << 20
 """The size of a shelf. Pages that nothing is written to take no memory."""
 
 
