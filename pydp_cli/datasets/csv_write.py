@@ -232,6 +232,10 @@ class CsvSink:
             self._stream.write(self._held)
         self._held = b""
 
+    def abandon(self) -> None:
+        """Forget the line ending that was held back."""
+        self._held = b""
+
 
 def _header(schema: pa.Schema, dialect: CsvDialect) -> bytes:
     """Write the names as cells; a name is never null, so only a lone empty one needs quotes for its own sake."""

@@ -263,6 +263,9 @@ class _CompressedSink:
         self._inner.close()
         self._stream.close()
 
+    def abandon(self) -> None:
+        self._inner.abandon()
+
 
 def _open_stream(file: InputFile, name: str) -> tuple[BinaryIO, str | None]:
     try:

@@ -9,9 +9,12 @@ import pyarrow as pa
 
 
 class Chunk(Protocol):
-    """A picklable piece of the input, in order. `group` is the row group it came from, or None."""
+    """A picklable piece of the input, in order."""
 
-    group: int | None
+    @property
+    def group(self) -> int | None:
+        """The row group it came from, if any."""
+        ...
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """Decode the piece; errors name the place (line number, row group), never a value."""
@@ -21,7 +24,10 @@ class Chunk(Protocol):
 class Source(Protocol):
     """One input file (or stdin). `schema` is known before the first chunk is asked for."""
 
-    schema: pa.Schema
+    @property
+    def schema(self) -> pa.Schema:
+        """The stored schema."""
+        ...
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the file's pieces in order, holding at most a few in memory."""
@@ -54,4 +60,8 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Write what remains (footer, compression trailer)."""
+        ...
+
+    def abandon(self) -> None:
+        """Give up after an error: nothing more is written."""
         ...

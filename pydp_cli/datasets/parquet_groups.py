@@ -1,12 +1,13 @@
 """Treat a Parquet file row group by row group, so that workers decode and encode too, and not only treat.
 
-A worker reads its row group from the file itself and encodes what came of it as a Parquet file in memory; the sink joins
-those without decoding them. The result is the same to the byte as when one process does everything.
+A worker reads its row group from the file itself and encodes what came of it as a Parquet file in memory; the sink
+joins those without decoding them. The result is the same to the byte as when one process does everything.
 """
 
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,10 +88,10 @@ class GroupEncoder:
         """Encode the row group."""
         out = io.BytesIO()
         sink = ParquetSink(out, self.schema, self.like, treated=self.treated)
-        for place, piece in enumerate(pieces):
-            pieces[place] = None  # type: ignore[call-overload] - its memory is free when the sink is done with it
-            sink.write(piece, group)
-            del piece
+        waiting = deque(pieces)
+        pieces.clear()
+        while waiting:
+            sink.write(waiting.popleft(), group)  # whose memory is free when the sink is done with it
         sink.close()
         return [out.getvalue()]
 
@@ -114,3 +115,6 @@ class SpliceSink:
     def close(self) -> None:
         """Write the footer."""
         self._splicer.close()
+
+    def abandon(self) -> None:
+        """Leave the file without its footer."""

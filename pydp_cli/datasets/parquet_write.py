@@ -107,6 +107,10 @@ class ParquetSink:
         except pa.ArrowException as error:
             raise OutputError("the Parquet footer cannot be written") from error
 
+    def abandon(self) -> None:
+        """Keep pyarrow from writing a footer when its writer is collected."""
+        self._writer.is_open = False
+
     def _is_complete(self) -> bool:
         """Tell early that no more rows will come, so that the group is written before the next one is read."""
         if self._like is not None and self._group is not None:

@@ -82,19 +82,27 @@ def run_file(
     Memory is bounded by the chunks in flight (`workers + 2`). Raises `RowError` with the data row's number in the file.
     """
     total = Counts()
-    for treated in _treat_all(Work(pipeline, sink.encoder, measure), source.chunks(), workers):
-        if treated.failure is not None:
-            raise _placed(treated.failure, name, total.rows_in)
-        if treated.rejected and on_rejected is not None:
-            on_rejected(treated.rejected)
-        for piece in treated.pieces:
-            sink.write(piece, treated.group)
-        total.add(treated.counts)
-        raise_lost_interrupt()
-        if on_rows is not None:
-            on_rows(treated.counts.rows_in)
+    try:
+        for treated in _treat_all(Work(pipeline, sink.encoder, measure), source.chunks(), workers):
+            _check(treated, name, total.rows_in)
+            if treated.rejected and on_rejected is not None:
+                on_rejected(treated.rejected)
+            for piece in treated.pieces:
+                sink.write(piece, treated.group)
+            total.add(treated.counts)
+            raise_lost_interrupt()
+            if on_rows is not None:
+                on_rows(treated.counts.rows_in)
+    except BaseException:
+        sink.abandon()
+        raise
     sink.close()
     return total
+
+
+def _check(treated: Treated, name: str, rows_before: int) -> None:
+    if treated.failure is not None:
+        raise _placed(treated.failure, name, rows_before)
 
 
 def _treat_all(work: Work, chunks: Iterator[Chunk], workers: int) -> Iterator[Treated]:

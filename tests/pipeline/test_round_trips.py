@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pydp_cli.datasets.formats import Format, open_sink, open_source
 from pydp_cli.datasets.locations import find_inputs
+from pydp_cli.errors import BadValue
 from pydp_cli.pipeline.compile import compile_pipeline
 from pydp_cli.pipeline.local import run_file
 from tests.pipeline.rings import policy, run
@@ -118,3 +119,36 @@ def test_the_size_of_blocks_never_changes_the_result(people, keyring, tmp_path, 
         return target.read_bytes()
 
     assert treat(tmp_path / "a", block_bytes=block_bytes) == treat(tmp_path / "b")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_the_number_of_workers_never_changes_a_byte(people, keyring, tmp_path, form):
+    source = people / f"people.{form}"
+    for workers in (1, 2, 3):
+        run(policy(TREATED, more=MORE), source, tmp_path / f"{workers}.{form}", keyring=keyring, workers=workers)
+    one = (tmp_path / f"1.{form}").read_bytes()
+    assert (tmp_path / f"2.{form}").read_bytes() == one
+    assert (tmp_path / f"3.{form}").read_bytes() == one
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_parquet_file_of_which_no_row_is_left_keeps_its_schema(people, tmp_path, workers):
+    chosen = policy(dict.fromkeys(TREATED, "keep"), more='    keep_rows: id == "nobody"\n')
+    report = run(chosen, people / "people.parquet", tmp_path / "none.parquet", workers=workers)
+    assert (report.rows_in, report.rows_out) == (60_000, 0)
+    whole = pq.read_table(tmp_path / "none.parquet")
+    assert (whole.num_rows, whole.schema) == (0, pq.read_schema(people / "people.parquet"))
+
+
+def test_a_bad_value_in_a_later_row_group_is_named_by_its_row_in_the_file(people, tmp_path):
+    table = pq.read_table(people / "people.parquet")
+    born = table.column("born").to_pylist()
+    born[51_234] = "soon"
+    changed = table.set_column(3, "born", pa.array(born))
+    pq.write_table(changed, tmp_path / "bad.parquet", row_group_size=25_000)
+    chosen = policy(dict.fromkeys(TREATED, "keep") | {"born": TREATED["born"]})
+    for workers in (1, 2):
+        with pytest.raises(BadValue) as caught:
+            run(chosen, tmp_path / "bad.parquet", tmp_path / "out.parquet", workers=workers)
+        assert "row 51235" in caught.value.place
+        assert not (tmp_path / "out.parquet").exists()
