@@ -52,6 +52,7 @@ def anonymize(
     passphrase_file: opt.PassphraseFile = None,
     workers: opt.Workers = None,
     as_of: opt.AsOf = None,
+    verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Transform a dataset, column by column, as the policy (or --set) says.
@@ -99,7 +100,7 @@ def anonymize(
         ),
         keyring,
         opt.unlock_with(key_file, passphrase_file),
-        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet),
+        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )
 
 

@@ -55,6 +55,7 @@ def decrypt(
     key_file: opt.KeyFile = None,
     passphrase_file: opt.PassphraseFile = None,
     workers: opt.Workers = None,
+    verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Decrypt the encrypted columns of a dataset, each cell with the key that it names.
@@ -94,7 +95,7 @@ def decrypt(
         ),
         keyring,
         opt.unlock_with(key_file, passphrase_file),
-        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet),
+        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )
 
 

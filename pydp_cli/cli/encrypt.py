@@ -46,6 +46,7 @@ def encrypt(
     key_file: opt.KeyFile = None,
     passphrase_file: opt.PassphraseFile = None,
     workers: opt.Workers = None,
+    verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Encrypt columns as the policy (or --set) says.
@@ -88,5 +89,5 @@ def encrypt(
         ),
         keyring,
         opt.unlock_with(key_file, passphrase_file),
-        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet),
+        Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )

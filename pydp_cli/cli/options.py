@@ -62,6 +62,7 @@ BadRows = Annotated[
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME", help="The date (or time) that counts as now. Default: now.")
 ]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Tell each file, and what became of its rows.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless something is wrong.")]
 
 

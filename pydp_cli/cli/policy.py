@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -108,6 +109,37 @@ def schema() -> None:
     from pydp_cli.policy.schema import policy_json_schema
 
     print_json(policy_json_schema())
+
+
+@app.command(
+    epilog="""\b
+Example:
+  pydp policy free-text-accuracy fixtures/free_text/labelled.jsonl
+"""
+)
+def free_text_accuracy(
+    labelled: Annotated[Path, typer.Argument(help="Texts, one JSON object a line, identifiers as [[kind|value]].")],
+    *,
+    json: opt.Json = False,
+) -> None:
+    """Measure what `free_text` finds in a labelled set: precision, recall and coverage of each kind of identifier.
+
+    Precision is the share of what it reports that is right, recall the share of the labels that it reports under their
+    kind, coverage the share of the labels of which nothing is left to read.
+    """
+    load_arrow()
+    from dataclasses import asdict
+
+    from pydp_cli.cli.render import print_json, print_table
+    from pydp_cli.transforms.free_text_accuracy import measure, read_labelled
+
+    found = measure(read_labelled(labelled))
+    shares = ("precision", "recall", "coverage")
+    rows = [asdict(kind) | {name: round(getattr(kind, name), 4) for name in shares} for kind in found]
+    if json:
+        print_json(rows)
+    else:
+        print_table([{name: row[name] for name in ("kind", "labelled", "claimed", *shares)} for row in rows])
 
 
 def _show(policy: Policy, name: str, told: list[ColumnStory]) -> None:

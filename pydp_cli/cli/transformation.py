@@ -39,6 +39,7 @@ class Showing:
     report: Path | None = None
     json: bool = False
     quiet: bool = False
+    verbose: bool = False
 
 
 def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, showing: Showing) -> None:
@@ -66,7 +67,7 @@ def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, s
     if showing.json:
         print_json(report.as_json())
     elif not showing.quiet:
-        _summarise(report)
+        _summarise(report, verbose=showing.verbose)
 
 
 def keyring_path(policy: Policy | None, named: Path | None) -> Path:
@@ -124,7 +125,12 @@ def _write_report(report: RunReport, path: Path) -> None:
         stream.write((json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _summarise(report: RunReport) -> None:
+def _summarise(report: RunReport, *, verbose: bool) -> None:
+    for file in report.files if verbose else ():
+        counts, keys = file.counts, {use.key_id for plan in file.pipeline.plans for use in plan.keys}
+        under = f", keys {', '.join(sorted(keys))}" if keys else ""
+        rows = f"{counts.rows_in:,} rows in, {counts.rows_out:,} out"
+        note(f"{file.input} → {file.output}: dataset {file.pipeline.dataset}, {rows}{under}")
     rows = f"{report.rows_in:,} rows in, {report.rows_out:,} out"
     aside = f", {report.rejected_rows:,} malformed set aside" if report.rejected_rows else ""
     files = f"{len(report.files)} files, " if len(report.files) > 1 else ""

@@ -60,7 +60,12 @@ def read_labelled(path: Path) -> list[LabelledText]:
     `own` maps columns to the row's values (labels of a column's name mark them), `country` is the one whose national
     ids and phone numbers are looked for. Raises `InputError` with the line.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8", place=str(path)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({(error.strerror or 'error').lower()})", place=str(path)) from error
     return [_read_line(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line]
 
 
@@ -125,10 +130,6 @@ def _unmarked(marked: str) -> tuple[str, tuple[Span, ...]]:
 
 def _covers(outer: Span, inner: Span) -> bool:
     return outer.start <= inner.start and inner.end <= outer.end
-
-
-def _touches(one: Span, other: Span) -> bool:
-    return one.start < other.end and other.start < one.end
 
 
 def _is_hidden(text: str, span: Span, predicted: list[Span]) -> bool:

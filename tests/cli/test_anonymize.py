@@ -269,3 +269,10 @@ def test_damaged_parquet_is_refused(work, damage):
     assert result.code == 2
     assert "x.parquet" in result.err
     assert not work.path("out.parquet").exists()
+
+
+def test_verbose_tells_each_file_and_the_keys(work):
+    done = work.pydp("anonymize", "--key-file", "key", "-o", "out.csv", "-v")
+    told = next(line for line in done.err.splitlines() if "→" in line)
+    assert "people.csv → out.csv: dataset people, 3 rows in, 3 out, keys " in told
+    assert "→" not in work.pydp("anonymize", "--key-file", "key", "-o", "other.csv").err
