@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pydp_cli.datasets.formats import open_source
 from pydp_cli.datasets.interface import Source
-from pydp_cli.datasets.locations import find_inputs
+from pydp_cli.datasets.locations import InputFile, find_inputs
 from pydp_cli.errors import InputError, Problem
 from pydp_cli.keys.keyring import ColumnKey, Keyring
 from pydp_cli.keys.secret import Secret
@@ -19,6 +19,7 @@ from pydp_cli.pipeline.compile import compile_pipeline
 from pydp_cli.pipeline.explain import ColumnStory, explain
 from pydp_cli.pipeline.transform_files import OpenKeyring, Request, Sample, dataset_path, plan_jobs
 from pydp_cli.policy.model import Policy
+from pydp_cli.policy.rights_checks import check_erasing
 from pydp_cli.policy.schema_checks import check_schema
 
 SAMPLE_ROWS = 5
@@ -50,8 +51,15 @@ def check_files(policy: Policy, name: str) -> tuple[int, list[Problem]]:
     for file in files:
         with ExitStack() as closing:
             schema = open_source(file, csv_options=policy.datasets[name].csv, closing=closing).schema
-        problems += [p for p in check_schema(policy, name, schema) if p not in problems]
+        found = [*check_schema(policy, name, schema), *check_erasing(policy, name, schema)]
+        found = [p for p in found if not _of_partition(p, file)]
+        problems += [p for p in found if p not in problems]
     return len(files), problems
+
+
+def _of_partition(problem: Problem, file: InputFile) -> bool:
+    """Tell whether a column that is missed in the file is in the names of its folders."""
+    return any(f'names column "{column}", which' in problem.message for column in file.partition_columns)
 
 
 def explain_dataset(policy: Policy, name: str, keyring: Keyring | None) -> list[ColumnStory]:

@@ -13,6 +13,7 @@ from typing import Any
 from pydp_cli.datasets.locations import find_inputs
 from pydp_cli.errors import Problem, PydpError
 from pydp_cli.policy.model import Policy, keyed_steps
+from pydp_cli.policy.rights_checks import check_rights
 from pydp_cli.policy.schema_checks import check_schema, undecided
 from pydp_cli.transforms.findings import did_you_mean
 from pydp_cli.transforms.treatment import StepSpec, plain
@@ -25,7 +26,7 @@ ACCEPTED, TOLERATED = 1e-6, 1e-2
 
 def check_policy(policy: Policy) -> list[Problem]:
     """Give every problem that the policy shows by itself; those of severity `warning` do not stop a run."""
-    checks = (_undecided, _references, _domains, _linked_domains, _collisions, _overlaps)
+    checks = (_undecided, _references, _domains, _linked_domains, _collisions, _overlaps, check_rights)
     return [problem for check in checks for problem in check(policy)]
 
 

@@ -19,6 +19,20 @@ def _is_duration(text: str) -> str:
     return text
 
 
+def duration_days(text: str) -> float:
+    """Give about how many days an ISO 8601 duration has, to compare one with another; dates are counted by months."""
+    numbers = [int(part[:-1]) if part else 0 for part in _parts(text)]
+    years, months, weeks, days, hours, minutes, seconds = numbers
+    return (years * 12 + months) * 365.25 / 12 + weeks * 7 + days + hours / 24 + minutes / 1440 + seconds / 86400
+
+
+def _parts(text: str) -> tuple[str | None, ...]:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError("must be an ISO 8601 duration, such as P3Y or P30D")
+    return tuple(found.group(number) for number in (1, 2, 3, 4, 6, 7, 8))
+
+
 Duration = Annotated[str, AfterValidator(_is_duration)]
 Action = Literal[
     "delete_row",
