@@ -84,6 +84,7 @@ def _is_still(handle: int, path: Path) -> bool:
 def create_file(path: Path, data: bytes, verify: Callable[[bytes], object]) -> None:
     """Put a new keyring in place, never over another file. `verify` is given what was read back from the disk."""
     try:
+        _remove_strays(path)  # of a writer that was killed; of two at once, the later one wins
         temp = _written(path, data, verify)
         try:
             _link_new(temp, path)
