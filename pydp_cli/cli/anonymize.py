@@ -14,8 +14,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 EXAMPLE = """\b
 Example:
-  pydp anonymize -p fixtures/pydp.yml --dataset orders -o orders.csv
-  pydp anonymize people.csv -o out.csv --set email=hash --set phone=mask:keep_last=4 --keep id
+  pydp anonymize -p fixtures/pydp.yml --dataset orders -o orders.csv --key-file ../secrets/pydp.key
+  pydp anonymize people.csv -o out.csv --set email=email --set phone=mask:keep_last=4 --keep id
 """
 
 

@@ -12,7 +12,7 @@ import typer
 import typer.core
 import typer.main
 
-from pydp_cli.errors import PydpError
+from pydp_cli.errors import PydpError, UsageError
 
 COMMANDS = {
     "init": ("pydp_cli.cli.init", "Write a starter policy for files, every column to be decided."),
@@ -86,11 +86,19 @@ def run(arguments: list[str]) -> int:
     """Run one command, print its error if there is one, and give the exit code."""
     command = typer.main.get_command(app)
     try:
+        _refuse_nul(arguments)
         result = command.main(args=arguments or ["--help"], prog_name="pydp", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the last line of defence: a bug must not print data
         return _exit_code(error)
     return result if isinstance(result, int) else 0
+
+
+def _refuse_nul(arguments: list[str]) -> None:
+    """Refuse what no file can be called: a shell cannot pass it, another program can."""
+    for position, argument in enumerate(arguments, 1):
+        if "\0" in argument:
+            raise UsageError(f"argument {position} holds a NUL character")
 
 
 def _exit_code(error: BaseException) -> int:

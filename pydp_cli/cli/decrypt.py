@@ -18,8 +18,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 EXAMPLE = """\b
 Example:
-  pydp decrypt out.csv -o clear.csv --keyring ring --key-file ring.key
-  pydp decrypt -p fixtures/pydp.yml --dataset customers out.parquet --columns email,name -o clear.parquet
+  pydp decrypt out.csv -o clear.csv --keyring pydp.keyring --key-file ../secrets/pydp.key
+  pydp decrypt out.csv -o clear.csv --columns email --keyring pydp.keyring --key-file ../secrets/pydp.key
 """
 
 ON_ERROR = ("stop", "keep", "null")

@@ -14,8 +14,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 EXAMPLE = """\b
 Example:
-  pydp keys init --keyring ring --key-file ring.key
-  pydp encrypt fixtures/customers.csv -o out.csv --set email=random --keyring ring --key-file ring.key
+  pydp keys init --keyring pydp.keyring --key-file ../secrets/pydp.key
+  pydp encrypt fixtures/data/orders.csv -o out.csv --set email=random \\
+      --keyring pydp.keyring --key-file ../secrets/pydp.key
 """
 
 

@@ -193,7 +193,7 @@ BRING = {
 def _bring(slots: tuple[Slot, ...]) -> str:
     """Say what would unlock one of these protectors."""
     ways = dict.fromkeys(BRING[slot["type"]] for slot in sorted(slots, key=_turn) if slot["type"] in BRING)
-    return f"bring one of: {'; '.join(ways)}" if ways else "install the package that offers one of these protectors"
+    return f"unlock it with {'; '.join(ways)}" if ways else "install the package that offers one of these protectors"
 
 
 def _turn(slot: Slot) -> int:

@@ -14,6 +14,7 @@ from pydp_cli.pipeline.decrypt import plan_decrypt
 from pydp_cli.pipeline.encrypt import plan_encrypt
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, KeyUse, Parse, Pipeline, RowFilter
 from pydp_cli.pipeline.physical import stored_type
+from pydp_cli.policy.checks import contradictions
 from pydp_cli.policy.column_types import dense_type
 from pydp_cli.policy.conditions import compile_condition
 from pydp_cli.policy.model import Policy
@@ -40,8 +41,8 @@ def compile_pipeline(
     """Compile a dataset's treatment for files of the given schema.
 
     `schema` is the stored one (for CSV: all `pa.string()`). Raises `PolicyError` with every problem that the schema
-    shows, and `KeyringError` where a treatment needs a key that is not there. Ages count on the day `as_of` (default:
-    today, UTC) where the policy names none. Reads no row.
+    or the policy by itself shows, and `KeyringError` where a treatment needs a key that is not there. Ages count on
+    the day `as_of` (default: today, UTC) where the policy names none. Reads no row.
     """
     planners: dict[str, Planner] = {"anonymize": plan_anonymize, "encrypt": plan_encrypt, "decrypt": plan_decrypt}
     if purpose not in planners:
@@ -49,7 +50,8 @@ def compile_pipeline(
     if dataset not in policy.datasets:
         raise UsageError(f'the policy has no dataset "{dataset}"', hint=f"one of: {', '.join(policy.datasets)}")
     if purpose != "decrypt":  # what is encrypted has other types and columns than the policy is written for
-        problems = [p for p in check_schema(policy, dataset, schema, purpose=purpose) if p.severity == "error"]
+        problems = contradictions(policy) if purpose == "anonymize" else []
+        problems += [p for p in check_schema(policy, dataset, schema, purpose=purpose) if p.severity == "error"]
         if problems:
             raise PolicyError(problems)
     chosen = policy.datasets[dataset]

@@ -18,7 +18,7 @@ from pydp_cli.policy.schema_checks import check_schema, undecided
 from pydp_cli.transforms.findings import did_you_mean
 from pydp_cli.transforms.treatment import StepSpec, plain
 
-__all__ = ["check_policy", "check_schema"]
+__all__ = ["check_policy", "check_schema", "contradictions"]
 
 ACCEPTED, TOLERATED = 1e-6, 1e-2
 """The probability of a collision that nothing is said of, and the one above which the policy is wrong."""
@@ -28,6 +28,15 @@ def check_policy(policy: Policy) -> list[Problem]:
     """Give every problem that the policy shows by itself; those of severity `warning` do not stop a run."""
     checks = (_undecided, _references, _domains, _linked_domains, _collisions, _overlaps, check_rights)
     return [problem for check in checks for problem in check(policy)]
+
+
+def contradictions(policy: Policy) -> list[Problem]:
+    """Give the errors by which a policy contradicts itself, and which a run must refuse as the check does.
+
+    What is left to decide, and files that two datasets claim, stop a run only where it meets them.
+    """
+    checks = (_references, _domains, _linked_domains, _collisions)
+    return [problem for check in checks for problem in check(policy) if problem.severity == "error"]
 
 
 def _undecided(policy: Policy) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ from pydp_cli.policy.encryption import EncryptSpec, encryption_from
 from pydp_cli.policy.part import Names, PolicyModel
 from pydp_cli.policy.rights import Controller, Erase, Hold, NotPersonal, Purpose, Retention, Rotation
 from pydp_cli.policy.statistics import Statistics
+from pydp_cli.transforms.file_name import FileName
 from pydp_cli.transforms.findings import Finding, did_you_mean, raise_in_validator
 from pydp_cli.transforms.normalize import is_rule, rule_names
 from pydp_cli.transforms.registry import find_transform, transforms
@@ -167,7 +168,7 @@ class DatasetPolicy(PolicyModel):
     """One dataset: its files, and what is done to each column."""
 
     path: Annotated[
-        str | None,
+        FileName | None,
         Field(min_length=1, description="File, glob, directory (hive partitions) or object-store URL."),
     ] = None
     csv: Annotated[CsvOptions, Field(description="How its CSV files are written; what is left out is detected.")] = (
@@ -194,13 +195,6 @@ class DatasetPolicy(PolicyModel):
     other_people: Annotated[Names, Field(description="Columns about other people, left out of exports.")] = ()
     derived_from: Annotated[Names, Field(description="The datasets that it was made from.")] = ()
     models: Annotated[Names, Field(description="Models that were trained on it.")] = ()
-
-    @field_validator("path")
-    @classmethod
-    def _path(cls, path: str | None) -> str | None:
-        if path is not None and "\0" in path:
-            raise ValueError("must not hold a null character")
-        return path
 
     @field_validator("links", mode="before")
     @classmethod
@@ -234,8 +228,10 @@ class Policy(PolicyModel):
     """A whole policy file."""
 
     version: Annotated[Literal[1], Field(description="The version of the policy language.")]
-    keyring: Annotated[str | None, Field(min_length=1, description="The keyring, made by `pydp keys init`.")] = None
-    state: Annotated[str, Field(min_length=1, description="Journals, ledger, audit log and consent.")] = ".pydp"
+    keyring: Annotated[FileName | None, Field(min_length=1, description="The keyring, made by `pydp keys init`.")] = (
+        None
+    )
+    state: Annotated[FileName, Field(min_length=1, description="Journals, ledger, audit log and consent.")] = ".pydp"
     release: Annotated[
         str | None, Field(min_length=1, description="Pseudonyms of different releases cannot be linked.")
     ] = None

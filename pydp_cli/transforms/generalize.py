@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pydp_cli.errors import BadValue, InputError
 from pydp_cli.transforms.canonical import CANONICAL, canonical_text
+from pydp_cli.transforms.file_name import FileName
 from pydp_cli.transforms.hierarchy import read_hierarchy
 from pydp_cli.transforms.parse import MOST_ROWS_NAMED
 from pydp_cli.transforms.registry import Binding, Rows, TransformOptions, transform
@@ -27,7 +28,7 @@ class Generalize(TransformOptions):
     value that the file does not list ends the run, or becomes `*` with `unknown: redact`. The result is text.
     """
 
-    hierarchy: Annotated[str, Field(min_length=1, description="The file of the hierarchy.")]
+    hierarchy: Annotated[FileName, Field(min_length=1, description="The file of the hierarchy.")]
     level: Annotated[int, Field(ge=0, description="The level: 1 is the finest group.")]
     unknown: Annotated[
         Literal["error", "redact", "null"],

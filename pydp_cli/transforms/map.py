@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydp_cli.errors import BadValue, InputError
 from pydp_cli.transforms.canonical import CANONICAL, canonical_text
 from pydp_cli.transforms.constant import Value, value_in
+from pydp_cli.transforms.file_name import FileName
 from pydp_cli.transforms.parse import MOST_ROWS_NAMED
 from pydp_cli.transforms.registry import Binding, Rows, TransformOptions, transform
 
@@ -35,7 +36,7 @@ class Map(TransformOptions):
 
     values: Annotated[dict[Value, Value] | None, Field(description="The new value for each old one.")] = None
     source: Annotated[
-        str | None, Field(alias="from", min_length=1, description="A CSV file with the header `from,to`.")
+        FileName | None, Field(alias="from", min_length=1, description="A CSV file with the header `from,to`.")
     ] = None
     default: Annotated[
         Value | None,

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from pydp_cli.errors import UnsupportedType
+from pydp_cli.errors import UnsupportedType, UsageError
 from pydp_cli.transforms.ages import today
 from pydp_cli.transforms.types import TypeSet
 
@@ -165,14 +165,30 @@ def transform(
     """Register a transform under the name it has in a policy.
 
     `main_option` is the option that a lone value sets (`prefix: 3`). `leaks` ends the sentence "it still tells …".
+    Raises `UsageError` where another transform has the name.
     """
 
     def register(options: T) -> T:
+        _refuse_taken(name, options)
         options.info = TransformInfo(name, takes, reversible, leaks, main_option, keyed)
         _REGISTRY[name] = options
         return options
 
     return register
+
+
+def _refuse_taken(name: str, options: type[TransformOptions]) -> None:
+    """Refuse a name that another transform has, ours included, even where that is not loaded yet."""
+    ours = f"pydp_cli.transforms.{name}"
+    if name in _modules() and options.__module__ != ours:
+        importlib.import_module(ours)
+    taken = _REGISTRY.get(name)
+    if taken is not None and (taken.__module__, taken.__qualname__) != (options.__module__, options.__qualname__):
+        raise UsageError(
+            f'there is a transform "{name}" already',
+            place=f"{options.__module__}.{options.__qualname__}",
+            hint=f"it is {taken.__module__}.{taken.__qualname__}: give this one another name",
+        )
 
 
 @cache
@@ -195,8 +211,19 @@ def transforms() -> dict[str, type[TransformOptions]]:
     for module in _modules():
         importlib.import_module(f"pydp_cli.transforms.{module}")
     for entry in entry_points(group="pydp.transforms"):
-        _REGISTRY.setdefault(entry.name, entry.load())
+        _offer(entry)
     return dict(sorted(_REGISTRY.items()))
+
+
+def _offer(entry: EntryPoint) -> None:
+    """Take in a transform that an installed package offers; loading it registers it under its own name."""
+    offered = entry.load()
+    if _REGISTRY.setdefault(entry.name, offered) is not offered:
+        raise UsageError(
+            f'there is a transform "{entry.name}" already',
+            place=f"the entry point {entry.value}",
+            hint="rename the entry point, or remove the package that offers it",
+        )
 
 
 def options_of(name: str) -> dict[str, Any]:

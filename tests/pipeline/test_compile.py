@@ -142,3 +142,12 @@ def test_two_thousand_columns_are_compiled_and_treated():
     batch = pa.record_batch([pa.array(["value"])] * 2000, schema=schema)
     treated = compiled(dict.fromkeys(names, "{mask: {keep_first: 1}}"), schema=schema).apply(batch)
     assert set(treated.to_pylist()[0].values()) == {"v****"}
+
+
+def test_a_policy_that_contradicts_itself_is_refused_before_a_file_is_treated(keyring):
+    columns = kept(id="{pseudonym: {domain: p}}", email="{pseudonym: {domain: p, format: uuid}}")
+    with pytest.raises(PolicyError) as raised:
+        compiled(columns, keyring=keyring)
+    assert [p.message for p in raised.value.problems] == [
+        'people.email and people.id are in domain "p" and differ in: format'
+    ]

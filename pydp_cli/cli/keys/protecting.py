@@ -29,7 +29,6 @@ Named = Annotated[str, typer.Argument(metavar="PROTECTOR", help="Its id or label
     "pydp keys add-protector --new-key-file ci.key --label CI --key-file ../secrets/pydp.key",
     "pydp keys add-protector recipient recipient=alice.pub --label Alice --key-file ../secrets/pydp.key",
     "pydp keys add-protector command secret='pass show team/pydp' --key-file ../secrets/pydp.key",
-    "pydp keys add-protector aws-kms key=arn:aws:kms:eu-central-1:111122223333:key/1234 --key-file pydp.key",
 )
 def add_protector(
     kind: Kind = None,

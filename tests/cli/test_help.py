@@ -1,0 +1,166 @@
+"""The help of every command: one sentence, and an example that works."""
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from pydp_cli.cli.app import COMMANDS, app
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+KEY_ID = "1a2b3c4d"
+"""What examples call a key; the test puts in one that the keyring has."""
+
+
+def leaves(command, path):
+    """Give every command that does something, with its path."""
+    children = getattr(command, "commands", None)
+    if path == ["pydp"]:
+        children = {name: command.get_command(None, name) for name in COMMANDS}
+    if not children:
+        yield path, command
+    for name, child in (children or {}).items():
+        yield from leaves(child, [*path, name])
+
+
+EVERY = {" ".join(path): command for path, command in leaves(typer.main.get_command(app), ["pydp"])}
+
+
+def examples(command):
+    """Give the example lines of a command's help, each as one line."""
+    text = (command.epilog or "").replace("\\\n", " ")
+    return [line.strip() for line in text.splitlines() if line.strip().startswith("pydp ")]
+
+
+RUNNABLE = [
+    (name, example)
+    for name, command in EVERY.items()
+    for example in examples(command)
+    if example.startswith(name) and name.split()[1] in {"init", "policy", "anonymize", "encrypt", "decrypt", "keys"}
+]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Make what the examples name: the fixtures, a keyring and its key file, a policy, people and things."""
+    import subprocess
+    import sys
+
+    top = tmp_path_factory.mktemp("prepared")
+    here = top / "here"
+    (top / "secrets").mkdir()
+    shutil.copytree(FIXTURES, here / "fixtures", ignore=shutil.ignore_patterns("__pycache__"))
+    (here / "people.csv").write_text("id,email,phone\n1,a@example.org,+49 30 1234567\n")
+    (here / "data").mkdir()
+    (here / "bin").mkdir()
+    (here / "bin" / "pass").write_text("#!/bin/sh\necho correct horse battery\n")
+    (here / "bin" / "pass").chmod(0o755)
+    steps = [
+        "keys init --keyring pydp.keyring --key-file ../secrets/pydp.key",
+        "keys identity new ../secrets/alice.identity --kind x25519",
+        "keys new-version cell --keyring pydp.keyring --key-file ../secrets/pydp.key",
+    ]
+    environment = {**os.environ, "XDG_STATE_HOME": str(top / "state"), "PYTHONPATH": str(FIXTURES.parent)}
+    for step in steps:
+        done = subprocess.run(
+            [sys.executable, "-m", "pydp_cli.cli.app", *shlex.split(step)],
+            cwd=here,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        if "identity" in step:
+            (here / "alice.pub").write_bytes(done.stdout)
+    shutil.copy(here / "pydp.keyring", here / "fixtures" / "pydp.keyring")
+    return top
+
+
+@pytest.fixture
+def place(prepared, tmp_path, monkeypatch):
+    """A copy of it, where one example is run; a policy for those commands that look for one."""
+    shutil.copytree(prepared, tmp_path / "top")
+    here = tmp_path / "top" / "here"
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "top" / "state"))
+    monkeypatch.setenv("PATH", f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    return here
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_says_in_a_sentence_what_it_does_and_has_an_example(name):
+    command = EVERY[name]
+    first = (command.help or "").split("\n")[0]
+    assert first.endswith("."), first
+    assert examples(command), "no example"
+    assert any(example.startswith(name) for example in examples(command))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_option_and_argument_is_explained(name):
+    for parameter in EVERY[name].params:
+        assert getattr(parameter, "help", None), parameter.name
+
+
+@pytest.mark.parametrize(("name", "example"), [(name, e) for name, c in EVERY.items() for e in examples(c)])
+def test_examples_use_options_that_there_are(name, example):
+    name = max((other for other in EVERY if example.startswith(f"{other} ")), key=len)
+    words = shlex.split(example.split(" > ")[0].split(" | ")[0])[len(name.split()) :]
+    EVERY[name].make_context(name, words)
+
+
+@pytest.mark.parametrize(("name", "example"), RUNNABLE)
+def test_examples_work(name, example, place, capfd):
+    from pydp_cli.cli.app import run
+
+    prepare(name, example, place)
+    line = example.split(" > ")[0].replace("/media/safe", str(place.parent / "safe"))
+    arguments = [cell_key(place) if word == KEY_ID else word for word in shlex.split(line)[1:]]
+    code = run(arguments)
+    out, err = capfd.readouterr()
+    assert code == 0, err
+    if " > " in example:
+        assert out
+
+
+def prepare(name, example, place):
+    """Make or remove what a command expects to find, or not to find."""
+    from pydp_cli.cli.app import run
+
+    key = ["--key-file", "../secrets/pydp.key"]
+    ring = ["--keyring", "pydp.keyring"]
+    (place.parent / "safe").mkdir()
+    if name == "pydp init":
+        return
+    if name == "pydp keys init":
+        (place / "pydp.keyring").unlink()
+        (place.parent / "secrets" / "pydp.key").unlink()
+        return
+    if name == "pydp keys identity new":
+        (place.parent / "secrets" / "alice.identity").unlink()
+        return
+    if name == "pydp decrypt":
+        assert run(["encrypt", "fixtures/data/orders.csv", "-o", "out.csv", "--set", "email=random", *ring, *key]) == 0
+    if name.startswith("pydp keys"):
+        (place / "pydp.yml").write_text("version: 1\nkeyring: pydp.keyring\ndatasets: {p: {path: people.csv}}\n")
+    if name == "pydp keys remove-protector":
+        assert run(["keys", "add-protector", "--new-key-file", "ci.key", "--label", "CI", *ring, *key]) == 0
+    if name == "pydp keys combine":
+        assert run(["keys", "split", "--threshold", "2", "--shares", "2", "-o", "s", *ring, *key]) == 0
+        (place / "s" / "share-1-of-2.txt").rename("anna.txt")
+        (place / "s" / "share-2-of-2.txt").rename("ben.txt")
+    if name == "pydp keys verify-backup":
+        assert run(["keys", "backup", str(place.parent / "safe" / "pydp.keyring"), *ring, *key]) == 0
+    if name in {"pydp keys enable", "pydp keys destroy"}:
+        assert run(["keys", "disable", cell_key(place), *ring, *key]) == 0
+
+
+def cell_key(place):
+    """Give the id of the first version of the key for cells, which is not the primary one."""
+    from pydp_cli.keys.keyring import open_keyring
+    from pydp_cli.keys.unlock import Unlock
+
+    ring = open_keyring(place / "pydp.keyring", Unlock(key_file=place.parent / "secrets" / "pydp.key"))
+    return ring.keys["cell"][0].key_id.hex()
