@@ -1,0 +1,54 @@
+"""One run at a time holds the state folder."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pydp_cli.errors import Locked
+from pydp_cli.rewrite.lock import run_lock
+
+HOLD = """
+import sys, pathlib
+from pydp_cli.rewrite.lock import run_lock
+with run_lock(pathlib.Path(sys.argv[1]), "purge"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "state"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_second_run_is_told_who_is_at_work(tmp_path, holder):
+    with (
+        pytest.raises(Locked, match=f"purge .process {holder.pid} on") as caught,
+        run_lock(tmp_path / "state", "erase"),
+    ):
+        pass
+    assert caught.value.exit_code == 6
+
+
+def test_a_run_can_wait(tmp_path, holder):
+    threading.Timer(0.3, holder.stdin.close).start()
+    with run_lock(tmp_path / "state", "erase", wait_seconds=60):
+        assert holder.wait() == 0
+
+
+def test_the_lock_of_a_killed_run_is_free(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with run_lock(tmp_path / "state", "erase"):
+        assert os.stat(tmp_path / "state").st_mode & 0o777 == 0o700
