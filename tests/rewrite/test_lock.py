@@ -1,6 +1,5 @@
 """One run at a time holds the state folder."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -33,10 +32,8 @@ def holder(tmp_path):
 
 
 def test_a_second_run_is_told_who_is_at_work(tmp_path, holder):
-    with (
-        pytest.raises(Locked, match=f"purge .process {holder.pid} on") as caught,
-        run_lock(tmp_path / "state", "erase"),
-    ):
+    told = f"purge .process {holder.pid} on"
+    with pytest.raises(Locked, match=told) as caught, run_lock(tmp_path / "state", "erase"):
         pass
     assert caught.value.exit_code == 6
 
@@ -51,4 +48,4 @@ def test_the_lock_of_a_killed_run_is_free(tmp_path, holder):
     holder.kill()
     holder.wait()
     with run_lock(tmp_path / "state", "erase"):
-        assert os.stat(tmp_path / "state").st_mode & 0o777 == 0o700
+        assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700

@@ -57,11 +57,11 @@ def test_all_changes_are_made(folder):
 
 
 def test_leaving_without_a_commit_changes_nothing(folder):
-    with pytest.raises(RuntimeError), Transaction.begin(folder / "state", "test") as transaction:
-        transaction.plan([folder / "data" / "a.csv"])
-        with transaction.replacement(folder / "data" / "a.csv") as stream:
-            stream.write(b"x")
+    def fail():
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        change(folder, before_commit=fail)
     assert state(folder) == OLD
     assert recovery.interrupted(folder / "state") == []
 
@@ -131,7 +131,7 @@ def test_a_fault_while_resuming_is_resumed_too(folder, how):
 def test_a_file_that_changed_meanwhile_is_left_and_named(folder):
     def meddle():
         (folder / "data" / "a.csv").write_bytes(b"someone else's")
-        os.replace(folder / "data" / "c.csv", folder / "data" / "gone.csv")
+        (folder / "data" / "c.csv").replace(folder / "data" / "gone.csv")
 
     outcome = change(folder, before_commit=meddle)
     assert state(folder) == {"a.csv": b"someone else's", "deep/b.csv": NEW["deep/b.csv"], "gone.csv": b"old c"}
@@ -187,10 +187,11 @@ def test_a_staged_file_that_fails_its_check_is_not_swapped_in(folder):
     def refuse(path):
         raise Refused("no", place=path)
 
-    with pytest.raises(Refused), Transaction.begin(folder / "state", "test") as transaction:
+    with Transaction.begin(folder / "state", "test") as transaction:
         transaction.plan([folder / "data" / "a.csv"])
-        with transaction.replacement(folder / "data" / "a.csv", verify=refuse) as stream:
+        with pytest.raises(Refused), transaction.replacement(folder / "data" / "a.csv", verify=refuse) as stream:
             stream.write(b"half")
+        assert transaction.digests() == {}
     assert state(folder) == OLD
 
 
