@@ -21,6 +21,7 @@ COMMANDS = {
     "encrypt": ("pydp_cli.cli.encrypt", "Encrypt columns of files, or whole files."),
     "decrypt": ("pydp_cli.cli.decrypt", "Decrypt what encrypt made, and undo tokens."),
     "keys": ("pydp_cli.cli.keys", "Make and look after the keyring."),
+    "export-user": ("pydp_cli.cli.export_user", "Write a copy of a person's data, found over all datasets."),
 }
 
 INTERRUPTED = 128

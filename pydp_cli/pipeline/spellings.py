@@ -33,7 +33,7 @@ def pseudonyms_of(
     slim = policy.datasets[dataset].model_copy(
         update={
             "columns": {column: treated.model_copy(update={"type": None, "encrypt": None})},
-            "other_columns": "drop",
+            "other_columns": "keep",
             "keep_rows": None,
             "drop_rows": None,
         }

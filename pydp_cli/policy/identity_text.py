@@ -67,3 +67,11 @@ def _sample(kind: pa.DataType) -> str:
 def _without_fraction(text: pa.StringArray) -> pa.StringArray:
     trimmed = pc.replace_substring_regex(text, r"^([+-]?[0-9]+)\.0+$", r"\1")
     return pc.replace_substring_regex(trimmed, r"^([+-]?[0-9]+\.[0-9]*[1-9])0+$", r"\1")
+
+
+def plain_text(column: pa.Array) -> pa.StringArray:
+    """Give a flat column as canonical text, for showing it; null stays null."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = dense_type(column.type)
+    return canonical_text(column if column.type == kind else pc.cast(column, kind))

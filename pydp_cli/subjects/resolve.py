@@ -223,7 +223,7 @@ class _Search:
                 parts.append(part)
         if fingerprint(file) != before:
             raise TemporaryFailure("the file changed while it was searched", place=file.path, hint="run again")
-        table = pa.concat_tables(parts) if parts else _NOTHING
+        table = _as_first_reached(pa.concat_tables(parts) if parts else _NOTHING, self.found.get((name, file.path)))
         return _matches(name, file, table, tuple(key.column for key in keys), end, seen=before)
 
     def _wanted(self, keys: tuple[Key, ...]) -> dict[str, Wanted] | None:
@@ -393,6 +393,14 @@ def _part(batch: KeyBatch, owner: pa.Int32Array, hits: list[tuple[int, pa.Int32A
             "by": by,
         }
     )
+
+
+def _as_first_reached(table: pa.Table, before: FileMatches | None) -> pa.Table:
+    """Let rows that an earlier round found keep the key by which it did: that is how they were reached."""
+    if before is None or not len(before.rows):
+        return table
+    first = before.by.take(pc.index_in(table.column("row"), value_set=before.rows))
+    return table.set_column(3, "by", pc.coalesce(first, table.column("by")))
 
 
 def _matches(

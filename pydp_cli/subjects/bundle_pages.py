@@ -1,0 +1,110 @@
+"""The pages of a bundle that a person reads: README.txt, and index.html without any script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from pydp_cli.subjects.processing import RIGHTS
+
+SHOWN_ROWS = 200
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
+th, td { border: 1px solid #8886; padding: .25rem .5rem; text-align: left; vertical-align: top; }
+th { background: #8882; } .none { opacity: .7; }
+@media print { body { max-width: none; } table { font-size: 80%; } }
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A dataset's part of the page: what it is for, its columns, and the first rows."""
+
+    title: str
+    about: dict[str, Any]
+    files: int
+    rows: int
+    columns: tuple[str, ...]
+    shown: Iterable[tuple[str, ...]]
+
+
+def readme(facts: dict[str, Any], *, signed: bool) -> str:
+    """Say in plain words what this is."""
+    controller = facts["controller"]
+    name = controller["name"] or "the organisation that sent you this"
+    contact = controller.get("dpo") or controller.get("address") or "the address that you wrote to"
+    check = (
+        "The file manifest.json lists every file with its SHA-256, and manifest.sig signs that list.\n"
+        "`pydp export-user --verify FILE` checks both."
+        if signed
+        else "The file manifest.json lists every file with its SHA-256. It is not signed."
+    )
+    return f"""This is a copy of the data about you that {name} holds, as of {facts["as_of"]}.
+
+Begin with index.html: it opens in any browser, also without a connection.
+
+data/NAME.jsonl        the data, one JSON object a row; nothing is changed but what omissions.json tells
+data/NAME.csv          the same as a table; a text that a spreadsheet would take for a formula has an
+                       apostrophe in front
+data/NAME.schema.json  what the columns are
+processing.json        what the data is used for, and on what legal basis, how long it is kept, who gets it
+consent/               what you agreed to, and withdrew
+omissions.json         what was left out, and why
+
+{RIGHTS}
+
+Questions: {contact}
+
+{check}
+"""
+
+
+def index_page(facts: dict[str, Any], sections: Iterable[Section], omissions: list[dict[str, Any]]) -> Iterator[bytes]:
+    """Write the page, section by section; every value is escaped, and nothing is loaded."""
+    name = escape(facts["controller"]["name"] or "us")
+    yield (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        '<meta name="viewport" content="width=device-width"><title>Your data</title>'
+        f"<style>{STYLE}</style></head><body>\n<h1>Your data at {name}</h1>\n"
+        f"<p>As of {escape(facts['as_of'])}. Request {escape(facts['request'])}.</p>\n<p>{escape(RIGHTS)}</p>\n"
+    ).encode()
+    for section in sections:
+        yield from _section(section)
+    if omissions:
+        yield b"<h2>What was left out</h2>\n<ul>\n"
+        for one in omissions:
+            yield f"<li>{escape(one['dataset'])}: {escape(one['what'])} ({escape(one['why'])})</li>\n".encode()
+        yield b"</ul>\n"
+    yield b"</body></html>\n"
+
+
+def _section(section: Section) -> Iterator[bytes]:
+    yield f"<h2>{escape(section.title)}</h2>\n".encode()
+    purposes = "; ".join(
+        f"{purpose['description'] or purpose['name']} ({purpose['basis'] or 'no legal basis is named'})"
+        for purpose in section.about["purposes"]
+    )
+    if purposes:
+        yield f"<p>Used for: {escape(purposes)}.</p>\n".encode()
+    if section.about["recipients"]:
+        yield f"<p>Passed on to: {escape(', '.join(section.about['recipients']))}.</p>\n".encode()
+    if section.about["retention"]:
+        yield f"<p>Kept for {escape(section.about['retention']['keep'])}.</p>\n".encode()
+    if not section.rows:
+        yield f'<p class="none">{section.files:,} files were searched, and nothing about you was found.</p>\n'.encode()
+        return
+    yield b"<table><thead><tr>"
+    yield "".join(f'<th scope="col">{escape(name)}</th>' for name in section.columns).encode()
+    yield b"</tr></thead><tbody>\n"
+    for row in section.shown:
+        cells = "".join(f"<td>{escape(text)}</td>" for text in row)
+        yield f"<tr>{cells}</tr>\n".encode("utf-8", "backslashreplace")
+    yield b"</tbody></table>\n"
+    if section.rows > SHOWN_ROWS:
+        yield f"<p>{section.rows:,} rows in all; the rest is in the data folder.</p>\n".encode()

@@ -1,0 +1,169 @@
+"""Take a person's rows out of a file: only the row groups that hold them, readable, other people's data redacted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pydp_cli.datasets.formats import open_source
+from pydp_cli.datasets.locations import InputFile
+from pydp_cli.errors import KeyringError, TemporaryFailure, WrongKey
+from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.head import read_head
+from pydp_cli.pipeline.readable import Readable, readable
+from pydp_cli.policy.identity_text import identity_text
+from pydp_cli.subjects.catalogue import Catalogue
+from pydp_cli.subjects.resolve import FileMatches, Person
+from pydp_cli.subjects.scan import fingerprint
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass
+class Left:
+    """What was left out of a dataset's rows: columns that no key opens, and cells about other people."""
+
+    unreadable: set[str] = field(default_factory=set)
+    redacted: Counter[str] = field(default_factory=Counter)
+
+
+def take_rows(
+    catalogue: Catalogue, matches: FileMatches, place: int, person: Person, *, keyring: Keyring | None, left: Left
+) -> Iterator[pa.RecordBatch]:
+    """Give the rows of one person in the order of the file, batch by batch; what is left out is noted in `left`.
+
+    Raises `TemporaryFailure` where the file is not the one that was searched.
+    """
+    rows = matches.of(place).to_numpy()
+    if not len(rows):
+        return
+    if fingerprint(matches.file) != matches.fingerprint:
+        raise TemporaryFailure("the file changed since it was searched", place=matches.file.path, hint="run again")
+    own = matches.of(place, mentions=False)
+    redaction = _Redaction(catalogue, matches.dataset, person, left)
+    dataset = catalogue.policy.datasets[matches.dataset]
+    with ExitStack() as closing:
+        source = open_source(matches.file, csv_options=dataset.csv, closing=closing)
+        is_parquet = hasattr(source, "num_row_groups")
+        head = None if is_parquet else read_head(source)
+        sample = None if head is None else head.batch
+        made = _open_cells(catalogue, matches.dataset, source.schema, sample, keyring=keyring, left=left)
+        if head is None:
+            batches = _parquet_batches(matches.file, rows)
+        else:
+            batches = _other_batches((batch for chunk in head.chunks() for batch in chunk.read()), rows)
+        for positions, taken in batches:
+            batch = _decrypted(taken, made, left.unreadable)
+            is_own = pc.is_in(pa.array(positions), value_set=own)
+            yield redaction.apply(batch, is_own)
+
+
+def _parquet_batches(file: InputFile, rows: Positions) -> Iterator[tuple[Positions, pa.RecordBatch]]:
+    stream = file.filesystem.open_input_file(file.path) if file.filesystem is not None else file.path
+    with pq.ParquetFile(stream) as parquet:
+        start = 0
+        for group in range(parquet.metadata.num_row_groups):
+            end = start + parquet.metadata.row_group(group).num_rows
+            if np.searchsorted(rows, start) < np.searchsorted(rows, end):
+                batches = parquet.iter_batches(row_groups=[group], use_threads=False)
+                yield from _selected(batches, rows, start)
+            start = end
+
+
+def _other_batches(batches: Iterator[pa.RecordBatch], rows: Positions) -> Iterator[tuple[Positions, pa.RecordBatch]]:
+    yield from _selected(batches, rows, 0)
+
+
+def _selected(
+    batches: Iterator[pa.RecordBatch], rows: Positions, start: int
+) -> Iterator[tuple[Positions, pa.RecordBatch]]:
+    for batch in batches:
+        end = start + batch.num_rows
+        chosen = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
+        if len(chosen):
+            yield chosen, batch.take(pa.array(chosen - start))
+        if end > rows[-1]:
+            return
+        start = end
+
+
+def _open_cells(
+    catalogue: Catalogue,
+    dataset: str,
+    schema: pa.Schema,
+    sample: pa.RecordBatch | None,
+    *,
+    keyring: Keyring | None,
+    left: Left,
+) -> list[Readable]:
+    """Compile what decrypts each column; those that cannot be are left out, and noted."""
+    made = []
+    for column in schema.names:
+        try:
+            one = readable(catalogue.policy, dataset, schema, keyring=keyring, columns=[column], sample=sample)
+        except (KeyringError, WrongKey):
+            left.unreadable.add(column)
+            continue
+        if one is not None:
+            made.append(one)
+    return made
+
+
+def _decrypted(batch: pa.RecordBatch, made: Sequence[Readable], unreadable: set[str]) -> pa.RecordBatch:
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    for one in made:
+        try:
+            plain = one.apply(batch)
+        except WrongKey:
+            unreadable.update(one.decrypts)
+            continue
+        columns |= {name: plain.column(name) for name in one.decrypts}
+    kept = {name: column for name, column in columns.items() if name not in unreadable}
+    return pa.record_batch(list(kept.values()), list(kept))
+
+
+class _Redaction:
+    """Nulls what is about others: columns about other people, and in a mention whatever identifies its owner."""
+
+    def __init__(self, catalogue: Catalogue, dataset: str, person: Person, left: Left) -> None:
+        self.catalogue, self.person, self.left = catalogue, person, left
+        self.dataset = catalogue.policy.datasets[dataset]
+        self.spaces = {
+            key.column: key.space for key in catalogue.keys_of(dataset) if catalogue.identity(key.space) is not None
+        }
+
+    def apply(self, batch: pa.RecordBatch, is_own: pa.BooleanArray) -> pa.RecordBatch:
+        """Redact the rows of a batch, and count the cells."""
+        columns = []
+        for name in batch.schema.names:
+            column = batch.column(name)
+            hidden = self._hidden(name, column, is_own)
+            hidden = pc.and_(hidden, column.is_valid())
+            count = hidden.true_count
+            if count:
+                self.left.redacted[name] += count
+                plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                column = pc.if_else(hidden, pa.scalar(None, plain.type), plain)
+            columns.append(column)
+        return pa.record_batch(columns, batch.schema.names)
+
+    def _hidden(self, name: str, column: pa.Array, is_own: pa.BooleanArray) -> pa.BooleanArray:
+        about_others = name in self.dataset.other_people
+        treated = self.dataset.columns.get(name)
+        space = self.spaces.get(name)
+        if space is None:
+            personal = treated is not None and treated.category is not None
+            if about_others:
+                return pa.array(np.ones(len(column), bool))
+            return pc.invert(is_own) if personal else pa.array(np.zeros(len(column), bool))
+        known = pa.array(self.person.identities.get(space, ()), pa.string())
+        mine = pc.is_in(identity_text(column, self.catalogue.identity(space)), value_set=known)
+        return pc.invert(mine) if about_others else pc.invert(pc.or_(mine, is_own))
