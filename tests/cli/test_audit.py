@@ -1,0 +1,88 @@
+"""`pydp audit` as a user runs it."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def logged(work):
+    work.write("pydp.yml", work.read("pydp.yml").replace("datasets:", "identities: {person: {}}\ndatasets:", 1))
+    work.write("pydp.yml", work.read("pydp.yml").replace("    path:", "    identifiers: {id: person}\n    path:", 1))
+    for number in (1, 3):
+        done = work.pydp("export-user", "--subject", f"person={number}", "-o", f"{number}.zip", "--key-file", "key")
+        assert done.code == 0, done.err
+    return work
+
+
+def segment(work):
+    return work.path(".pydp/audit/000000.jsonl")
+
+
+def test_a_sound_log(logged):
+    done = logged.pydp("audit", "verify", "--key-file", "key")
+    assert done.code == 0
+    assert "3 lines are as they were written, 3 of them signed" in done.err
+
+
+def test_an_altered_log_is_refused_with_the_line(logged):
+    segment(logged).write_text(segment(logged).read_text().replace('"rows":1', '"rows":7', 1))
+    done = logged.pydp("audit", "verify")
+    assert done.code == 3
+    assert done.out.startswith("altered: ")
+    assert "line 1" in done.out
+    assert not json.loads(logged.pydp("audit", "verify", "--json").out)["sound"]
+
+
+def test_another_keyring_does_not_vouch_for_it(logged):
+    assert logged.pydp("keys", "init", "--keyring", "other", "--key-file", "other.key", "-q").code == 0
+    done = logged.pydp("audit", "verify", "--keyring", "other", "--key-file", "other.key")
+    assert (done.code, "unknown key" in done.out) == (3, True)
+
+
+def test_entries_are_found_by_event_and_time(logged):
+    assert logged.pydp("audit", "query", "--event", "export-user").out.count("export-user.done") == 2
+    assert logged.pydp("audit", "query", "--until", "2020-01-01").out == ""
+    assert len(json.loads(logged.pydp("audit", "query", "--json", "--limit", "1").out)) == 1
+    assert logged.pydp("audit", "query", "--since", "yesterday").code == 2
+
+
+def test_the_log_is_exported_as_it_is_and_as_a_table(logged):
+    assert logged.pydp("audit", "export").out == segment(logged).read_text()
+    assert logged.pydp("audit", "export", "--format", "csv").out.startswith("seq,time,event")
+    assert logged.pydp("audit", "export", "--format", "xml").code == 2
+
+
+def test_an_anchor_kept_elsewhere_notices_an_end_that_is_cut_off(logged):
+    before = {path: path.read_bytes() for path in logged.path(".pydp/audit").iterdir()}
+    anchor = logged.pydp("audit", "anchor", "--key-file", "key")
+    logged.write("anchor.txt", anchor.out)
+    assert logged.pydp("audit", "verify", "--against", "anchor.txt").code == 0
+    for path, content in before.items():
+        path.write_bytes(content)
+    assert logged.pydp("audit", "verify").code == 0
+    done = logged.pydp("audit", "verify", "--against", "anchor.txt")
+    assert (done.code, "truncated" in done.out) == (3, True)
+    assert logged.pydp("audit", "verify", "--against", "nowhere.txt").code == 2
+
+
+def test_an_entry_is_proven_to_somebody_with_the_public_key_only(logged):
+    vkey = logged.pydp("audit", "anchor", "--vkey", "--key-file", "key").out.strip()
+    proof = logged.pydp("audit", "prove", "1", "--key-file", "key")
+    logged.write("proof.txt", proof.out)
+    done = logged.pydp("audit", "prove", "--check", "proof.txt", "--vkey", vkey)
+    assert done.code == 0
+    assert '"event":"export-user.done"' in done.out
+    logged.write("proof.txt", proof.out.replace("index 1", "index 2"))
+    assert logged.pydp("audit", "prove", "--check", "proof.txt", "--vkey", vkey).code == 3
+    assert logged.pydp("audit", "prove", "--check", "proof.txt").code == 2
+    assert logged.pydp("audit", "prove", "99").code == 2
+
+
+def test_an_anchor_needs_a_key(logged):
+    assert logged.pydp("audit", "anchor").code != 0
+
+
+def test_nothing_is_dropped_before_a_segment_is_full(logged):
+    done = logged.pydp("audit", "drop", "--before", "2999-01-01")
+    assert (done.code, "0 segments dropped" in done.err) == (0, True)
