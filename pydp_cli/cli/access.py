@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,7 +59,11 @@ class Access:
         return opt.keyring_path(self.policy, self.keyring)
 
     def unlock(self) -> Unlock:
-        """Gather what unlocks the keyring; a passphrase is asked for last, and only on a terminal."""
+        """Gather what unlocks the keyring; a passphrase is asked for last, only on a terminal, and once."""
+        return self._unlock
+
+    @cached_property
+    def _unlock(self) -> Unlock:
         from pydp_cli.keys.unlock import Unlock
 
         return Unlock(

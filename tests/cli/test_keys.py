@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from pydp_cli.errors import Refused
+
 KEY = ("--keyring", "ring", "--key-file", "key")
 CHANGES = {
     "add-protector": ("--new-key-file", "other.key"),
@@ -389,3 +391,35 @@ def test_an_unknown_kind_of_protector_is_told_with_those_there_are(work):
     result = work.pydp("keys", "add-protector", "retina", *KEY)
     assert result.code == 2
     assert "passphrase, recipient, shares, vault" in result.err
+
+
+def test_a_copy_that_somebody_kept_opens_no_later_keyring_with_a_new_root(work):
+    from pydp_cli.keys.keyring import open_keyring
+    from pydp_cli.keys.ring_document import unseal
+    from pydp_cli.keys.ring_file import read_document
+    from pydp_cli.keys.unlock import Unlock
+
+    work.write("alice.pub", work.pydp("keys", "identity", "new", "alice.identity", "--kind", "x25519").out)
+    work.pydp("keys", "add-protector", "recipient", "recipient=alice.pub", *KEY)
+    work.pydp("keys", "add-protector", "--new-key-file", "bob.key", "--label", "Bob", *KEY)
+    kept = open_keyring(work.path("ring"), Unlock(key_file=work.path("bob.key"))).root
+    work.pydp("keys", "add-protector", "--new-key-file", "carol.key", "--label", "Carol", *KEY)
+    stuck = work.pydp("keys", "remove-protector", "Bob", "--new-root", *KEY)
+    assert (stuck.code, '"Carol" (key-file) cannot follow' in stuck.err) == (2, True)
+    work.pydp("keys", "remove-protector", "Carol", *KEY)
+    assert work.pydp("keys", "remove-protector", "Bob", "--new-root", *KEY).code == 0
+    assert listed(work)
+    assert listed(work, "--keyring", "ring", "--identity", "alice.identity")
+    with pytest.raises(Refused, match="MAC"):
+        unseal(read_document(work.path("ring")), kept, work.path("ring"))
+
+
+def test_a_passphrase_from_a_pipe_is_read_once_and_opens_ring_and_backup(work):
+    work.write("pass", "correct horse battery\n").chmod(0o600)
+    spoken = ("--keyring", "spoken", "--passphrase-file", "pass")
+    work.pydp("keys", "init", *spoken)
+    work.pydp("keys", "backup", "copy", *spoken)
+    reader, writer = os.pipe()
+    os.write(writer, b"correct horse battery\n")
+    os.close(writer)
+    assert work.pydp("keys", "verify-backup", "copy", "--keyring", "spoken", "--passphrase-fd", reader).code == 0

@@ -72,14 +72,21 @@ def remove_protector(
     *,
     access: Access,
     force: Annotated[bool, typer.Option("--force", help="Also where it is the one that you unlock with now.")] = False,
+    new_root: Annotated[
+        bool,
+        typer.Option(
+            "--new-root",
+            help="Wrap the keys anew too, so that a copy of the keyring and what they have open no later keyring.",
+        ),
+    ] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Remove a way to unlock the keyring.
 
-    Never the last one. A copy of the keyring from before still opens for them: `pydp rotate-keys --mode rewrap-
-    root` keeps them out of
-    the keys to come, and new versions of the keys out of the data to come.
+    Never the last one. A copy of the keyring from before still opens for whoever was removed, and shows the root that
+    wraps later keys too. With --new-root it does not: every other protector must then be a recipient, or be brought
+    now; the others are put back with add-protector.
     """
     from pydp_cli.cli.render import note
     from pydp_cli.keys import changes
@@ -91,10 +98,13 @@ def remove_protector(
             "this is the protector that you have just unlocked the keyring with",
             hint="unlock with another one, to see that it works; or --force",
         )
-    ring = changes.remove_protector(ring, slot_id)
+    if new_root:
+        ring = changes.new_root(ring, [access.unlock()], remove=[slot_id])
+    else:
+        ring = changes.remove_protector(ring, slot_id)
     tell(ring, f"removed the protector {slot_id}", json=json, quiet=quiet, removed=slot_id)
-    if not quiet and not json:
-        note("whoever kept a copy of the keyring still opens that copy: see `pydp rotate-keys --mode rewrap-root`")
+    if not (new_root or quiet or json):
+        note("whoever kept a copy of the keyring still opens that copy, and --new-root keeps them out of later ones")
 
 
 def protector_id(slots: Iterable[Mapping[str, Any]], named: str) -> str:

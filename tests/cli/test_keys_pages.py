@@ -1,0 +1,81 @@
+"""The how-to pages on keys are run as they are written."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+POLICY = """version: 1
+keyring: pydp.keyring
+datasets:
+  people:
+    path: people.csv
+    columns: {id: keep, email: {anonymize: redact, encrypt: true}}
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """What the pages take for granted: a policy, a keyring, folders around, and the command."""
+    here = tmp_path / "here"
+    for folder in (here, tmp_path / "bin", *(tmp_path / name for name in ("anna", "ben", "ci", "secrets", "safe"))):
+        folder.mkdir()
+    command = tmp_path / "bin" / "pydp"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m pydp_cli.cli.app "$@"\n')
+    command.chmod(0o755)
+    (here / "pydp.yml").write_text(POLICY)
+    (here / "people.csv").write_text("id,email\n1,a@example.org\n2,\n")
+    return here
+
+
+def shell(place, script):
+    environment = {
+        **os.environ,
+        "PATH": f"{place.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(PAGES.parents[1]),
+        "XDG_STATE_HOME": str(place.parent / "state"),
+    }
+    done = subprocess.run(
+        ["sh", "-e", "-c", script], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def blocks(page):
+    text = (PAGES / page).read_text(encoding="utf-8")
+    found = re.findall(r"^( *)```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    assert len(found) > 5
+    return "\n".join(re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found)
+
+
+def test_two_people_and_ci_share_a_keyring(place):
+    shell(place, blocks("keys-team.md"))
+    shown = json.loads(shell(place, "pydp keys show --json --key-file ../ci/pydp.key"))
+    assert [slot["label"] for slot in shown["protectors"]] == ["Anna", "CI"]
+
+
+def test_the_recovery_drill_recovers(place):
+    shell(place, "pydp keys init --key-file ../secrets/pydp.key && pydp encrypt people.csv -o enc.csv "
+          "--key-file ../secrets/pydp.key")  # fmt: skip
+    assert "ended with 3" in shell(place, blocks("keys-backup.md"))
+    clear = shell(place, "pydp decrypt enc.csv -o - --key-file ../secrets/pydp.key")
+    assert clear == (place / "people.csv").read_text()
+
+
+def test_what_leaked_is_replaced_and_destroyed(place):
+    shell(place, "pydp keys init --key-file ../secrets/pydp.key --label ops && pydp encrypt people.csv "
+          "-o people.enc.csv --key-file ../secrets/pydp.key && pydp keys backup ../safe/pydp.keyring "
+          "--key-file ../secrets/pydp.key")  # fmt: skip
+    keys = json.loads(shell(place, "pydp keys list --json --key-file ../secrets/pydp.key"))
+    (old,) = [key["id"] for key in keys if key["key"] == "cell"]
+    shell(place, f"OLD_KEY_ID={old}\n" + blocks("keys-leak.md"))
+    clear = shell(place, "pydp decrypt people.new.csv -o - --keyring pydp.keyring --key-file ../secrets/new.key")
+    assert clear == (place / "people.csv").read_text()
+    states = json.loads(shell(place, "pydp keys list --json --key-file ../secrets/new.key"))
+    assert {key["id"]: key["state"] for key in states}[old] == "destroyed"
