@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import tempfile
 import traceback
+
+_FRAME = re.compile(r'^  File "(.+)", line (\d+), in (\S+)$', re.MULTILINE)
 
 
 def report_crash(error: BaseException) -> None:
@@ -24,6 +27,10 @@ def report_crash(error: BaseException) -> None:
         lines.extend(
             f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
         )
+        if (
+            type(cause).__name__ == "_RemoteTraceback"
+        ):  # of a worker; its lines of code may quote values
+            lines.extend(f"  {file}:{line} {name} (worker)" for file, line, name in _FRAME.findall(str(cause)))
         cause = cause.__cause__ or cause.__context__
     handle, path = tempfile.mkstemp(prefix="pydp-crash-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as report:

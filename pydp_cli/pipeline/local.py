@@ -185,6 +185,6 @@ def _treat_in_worker(chunk: Chunk, task: int) -> Treated:
 def _placed(error: RowError, name: str, rows_before: int) -> RowError:
     """Say where in the file a value could not be read or decrypted."""
     places = [row + rows_before + 1 for row in error.rows]
-    where = f", row {', '.join(map(str, places))}" if places else ""
+    where = f", row{'s' * (len(places) > 1)} {', '.join(map(str, places))}" if places else ""
     column = f", {error.place}" if error.place else ""
     return type(error)(error.message, place=f"{name}{where}{column}", hint=error.hint, rows=tuple(places))
