@@ -27,9 +27,7 @@ def report_crash(error: BaseException) -> None:
         lines.extend(
             f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(cause.__traceback__)
         )
-        if (
-            type(cause).__name__ == "_RemoteTraceback"
-        ):  # of a worker; its lines of code may quote values
+        if type(cause).__name__ == "_RemoteTraceback":  # of a worker; its lines of code may quote values
             lines.extend(f"  {file}:{line} {name} (worker)" for file, line, name in _FRAME.findall(str(cause)))
         cause = cause.__cause__ or cause.__context__
     handle, path = tempfile.mkstemp(prefix="pydp-crash-", suffix=".txt")
