@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pydp_cli.cli import options as opt
+from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.errors import UsageError
 
@@ -20,11 +21,12 @@ Example:
 
 
 @app.command(epilog=EXAMPLE)
+@with_access
 def anonymize(
     inputs: opt.Inputs = None,
     *,
+    access: Access,
     output: opt.Output = None,
-    policy: opt.PolicyFile = None,
     dataset: opt.Dataset = None,
     settings: Annotated[
         list[str] | None,
@@ -47,9 +49,6 @@ def anonymize(
     report: opt.Report = None,
     json: opt.Json = False,
     bad_rows: opt.BadRows = None,
-    keyring: opt.KeyringFile = None,
-    key_file: opt.KeyFile = None,
-    passphrase_file: opt.PassphraseFile = None,
     workers: opt.Workers = None,
     as_of: opt.AsOf = None,
     verbose: opt.Verbose = False,
@@ -65,7 +64,7 @@ def anonymize(
     from pydp_cli.policy.settings import policy_from_settings, policy_to_yaml
 
     adhoc = [*(settings or ()), *(drop or ()), *(keep or ())]
-    if adhoc and (policy is not None or dataset is not None):
+    if adhoc and (access.policy is not None or dataset is not None):
         raise UsageError(
             "--set, --drop and --keep stand for a policy of their own",
             hint="write them into the policy, or leave out -p and --dataset",
@@ -80,7 +79,7 @@ def anonymize(
     elif print_policy:
         raise UsageError("--print-policy goes with --set, --drop or --keep")
     else:
-        loaded = opt.find_and_load_policy(policy)
+        loaded = opt.find_and_load_policy(access.policy)
         if other_columns is not None:
             loaded = loaded.with_other_columns(dataset, other_columns)
     run_transformation(
@@ -98,8 +97,8 @@ def anonymize(
             workers=opt.workers_or_cores(workers),
             as_of=opt.day_of(as_of),
         ),
-        keyring,
-        opt.unlock_with(key_file, passphrase_file),
+        access.keyring,
+        access.unlock(),
         Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )
 

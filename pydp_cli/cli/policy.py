@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pydp_cli.cli import options as opt
+from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
 
 if TYPE_CHECKING:
@@ -67,15 +68,8 @@ Example:
   pydp policy explain -p fixtures/pydp.yml --dataset customers
 """
 )
-def explain(
-    *,
-    policy: opt.PolicyFile = None,
-    dataset: opt.Dataset = None,
-    keyring: opt.KeyringFile = None,
-    key_file: opt.KeyFile = None,
-    passphrase_file: opt.PassphraseFile = None,
-    json: opt.Json = False,
-) -> None:
+@with_access
+def explain(*, access: Access, dataset: opt.Dataset = None, json: opt.Json = False) -> None:
     """Show the compiled pipeline: each column's type in, steps, type out, key, and what it still tells.
 
     Without an unlocked keyring the keys are shown by name only.
@@ -84,10 +78,10 @@ def explain(
     from pydp_cli.cli.render import print_json
     from pydp_cli.pipeline.survey import explain_dataset
 
-    loaded = opt.find_and_load_policy(policy)
+    loaded = opt.find_and_load_policy(access.policy)
     names = [dataset] if dataset is not None else list(loaded.datasets)
-    unlock = opt.unlock_with(key_file, passphrase_file) if key_file or passphrase_file else None
-    path = keyring or loaded.keyring_path
+    unlock = access.unlock() if access.brings_something() else None
+    path = access.keyring or loaded.keyring_path
     stories = {name: explain_dataset(loaded, name, opt.open_if_unlocked(path, unlock)) for name in names}
     if json:
         print_json({name: [vars(story) for story in told] for name, told in stories.items()})

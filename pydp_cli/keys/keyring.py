@@ -19,7 +19,7 @@ from pydp_cli.errors import KeyringError, PydpError, Refused, WrongKey
 from pydp_cli.keys.key_version import KEY_BYTES, KeyVersion, key_id_of, stamp
 from pydp_cli.keys.protectors import Slot, unwrap_root
 from pydp_cli.keys.ring_document import Contents, RingInfo, describe, seal, slots_of, unseal
-from pydp_cli.keys.ring_file import canonical, create_file, parse_document, read_document
+from pydp_cli.keys.ring_file import Document, canonical, create_file, parse_document, read_document
 from pydp_cli.keys.secret import Secret
 from pydp_cli.keys.seen import command_digest, recall, remember, was_replaced
 from pydp_cli.keys.unlock import Unlock
@@ -222,8 +222,25 @@ def open_keyring(path: Path, unlock: Unlock, *, seen: Path | None = None) -> Key
             place=str(path),
             hint="check with its maker; then open it once with a key file, a passphrase or shares",
         )
-    note_seen(ring)
-    return ring
+    return _noted(ring, document)
+
+
+def _noted(ring: Keyring, document: Document) -> Keyring:
+    """Note the generation that was read, and refuse an older one.
+
+    It may only look older, because another process wrote a newer one meanwhile: then that is read.
+    """
+    while True:
+        try:
+            note_seen(ring)
+        except Refused:  # noqa: PERF203 - another process wrote; seldom twice
+            again = read_document(ring.path)
+            if again == document:
+                raise
+            document, newer = again, unseal(again, ring.root, ring.path)
+            ring = replace(ring, generation=newer.generation, slots=newer.slots, keys=newer.keys)
+        else:
+            return ring
 
 
 def inspect_keyring(path: Path) -> RingInfo:

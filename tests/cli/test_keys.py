@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -423,3 +425,39 @@ def test_a_passphrase_from_a_pipe_is_read_once_and_opens_ring_and_backup(work):
     os.write(writer, b"correct horse battery\n")
     os.close(writer)
     assert work.pydp("keys", "verify-backup", "copy", "--keyring", "spoken", "--passphrase-fd", reader).code == 0
+
+
+def test_whatever_unlocks_the_keyring_unlocks_it_for_a_run(work):
+    expected = work.pydp("anonymize", "--key-file", "key").out
+    work.write("alice.pub", work.pydp("keys", "identity", "new", "alice.identity", "--kind", "x25519").out)
+    work.pydp("keys", "add-protector", "recipient", "recipient=alice.pub", *KEY)
+    work.write("pass", "correct horse battery").chmod(0o600)
+    work.pydp("keys", "add-protector", "--new-passphrase-file", "pass", *KEY)
+    with work.path("pass").open("rb") as given:
+        spoken = work.pydp("anonymize", "--passphrase-fd", os.dup(given.fileno()))
+    assert spoken.out == work.pydp("anonymize", "--identity", "alice.identity").out == expected != ""
+
+
+def test_changes_at_the_same_time_are_all_made_or_refused_with_6(work):
+    runs = [work.start("keys", "new-version", "cell", *KEY, "-q", stderr=subprocess.DEVNULL) for _ in range(4)]
+    codes = [run.wait() for run in runs]
+    assert set(codes) <= {0, 6}
+    assert 0 in codes
+    states = [row["state"] for row in listed(work) if row["key"] == "cell"]
+    assert len(states) >= 1 + codes.count(0)  # one that was refused may have left a version that is pending
+    assert states.count("primary") == 1
+
+
+def test_a_full_disk_leaves_the_keyring_as_it_was(work):
+    def no_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+
+    before = work.path("ring").read_bytes()
+    for command in (("new-version", "cell"), ("backup", "copy"), ("add-protector", "--new-key-file", "k2")):
+        run = work.start("keys", *command, *KEY, preexec_fn=no_room, stderr=subprocess.PIPE, text=True)
+        _, err = run.communicate()
+        assert run.returncode == 2
+        assert "cannot be written" in err
+    assert work.path("ring").read_bytes() == before
+    assert sorted(path.name for path in work.folder.iterdir()) == ["key", "people.csv", "pydp.yml", "ring"]

@@ -3,7 +3,7 @@
 import pytest
 
 from pydp_cli.errors import KeyringError, Refused
-from pydp_cli.keys import changes
+from pydp_cli.keys import changes, keyring
 from pydp_cli.keys.keyring import open_keyring
 from pydp_cli.keys.ring_file import canonical
 
@@ -25,6 +25,24 @@ def test_an_older_generation_is_refused_with_what_to_do(place):
     assert str(note_of(place)) in raised.value.hint
     note_of(place).unlink()
     assert place.open().generation == 1
+
+
+def test_a_generation_that_another_process_writes_meanwhile_is_read_and_not_refused(place, monkeypatch):
+    other = place.open()
+    unwrap = keyring.unwrap_root
+
+    def slow(slots, unlock):
+        opened = unwrap(slots, unlock)
+        monkeypatch.setattr(keyring, "unwrap_root", unwrap)
+        changes.new_version(other, "cell")
+        return opened
+
+    monkeypatch.setattr(keyring, "unwrap_root", slow)
+
+    ring = place.open()
+
+    assert ring.generation == 3
+    assert ring.primary("cell").version == 2
 
 
 def test_an_older_generation_is_refused_for_changes_too(place):
