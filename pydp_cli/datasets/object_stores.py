@@ -16,6 +16,12 @@ def is_url(location: str) -> bool:
     return "://" in location and location.partition("://")[0].isalnum()
 
 
+def shown(location: str) -> str:
+    """Give a URL as messages and reports may show it: without a user's name, password or query."""
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def find_objects(location: str) -> list[tuple[str, str, Any]]:
     """List the objects under a URL: path, name relative to the URL, file system; sorted by path."""
     from pyarrow import fs
@@ -27,16 +33,16 @@ def find_objects(location: str) -> list[tuple[str, str, Any]]:
             return [(path, info.base_name, filesystem)]
         if info.type == fs.FileType.NotFound:
             if has_magic(path):
-                raise InputError("globs work on local files only", place=location, hint="name the folder")
-            raise InputError("no such object", place=location)
+                raise InputError("globs work on local files only", place=shown(location), hint="name the folder")
+            raise InputError("no such object", place=shown(location))
         entries = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
     except OSError as error:
-        raise InputError("the object store cannot be read", place=location, hint=_hint(error)) from error
+        raise InputError("the object store cannot be read", place=shown(location), hint=_hint(error)) from error
     root = path.rstrip("/") + "/"
     found = [(entry.path, entry.path[len(root) :]) for entry in entries if entry.type == fs.FileType.File]
     found = [(path, name) for path, name in found if all(is_data_name(part) for part in name.split("/"))]
     if not found:
-        raise InputError("the folder holds no data files", place=location)
+        raise InputError("the folder holds no data files", place=shown(location))
     return [(path, name, filesystem) for path, name in sorted(found)]
 
 
@@ -51,16 +57,16 @@ def open_filesystem(location: str) -> tuple[Any, str]:
     scheme = urlsplit(location).scheme
     if scheme not in _EXTRAS:
         raise UsageError(
-            f'unknown kind of location "{scheme}://"', place=location, hint=f"one of: {', '.join(_EXTRAS)}"
+            f'unknown kind of location "{scheme}://"', place=shown(location), hint=f"one of: {', '.join(_EXTRAS)}"
         )
     try:
         filesystem, path = fs.FileSystem.from_uri(location)
     except (ImportError, pa.ArrowNotImplementedError) as error:
         raise MissingExtra(
-            f"{scheme}:// needs an extra", place=location, hint=f"pip install 'pydp-cli[{_EXTRAS[scheme]}]'"
+            f"{scheme}:// needs an extra", place=shown(location), hint=f"pip install 'pydp-cli[{_EXTRAS[scheme]}]'"
         ) from error
     except (OSError, ValueError) as error:
-        raise InputError("the location cannot be opened", place=location, hint=_hint(error)) from error
+        raise InputError("the location cannot be opened", place=shown(location), hint=_hint(error)) from error
     return filesystem, path
 
 
