@@ -27,6 +27,7 @@ __all__ = [
     "OnError",
     "Place",
     "Plaintext",
+    "count_by_key",
     "looks_encrypted",
 ]
 

@@ -1,0 +1,134 @@
+"""Which keys columns of files are under, by their metadata and the first bytes of each cell; nothing is decrypted."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pydp_cli.datasets.csv_dialect import CsvOptions
+from pydp_cli.datasets.formats import open_source
+from pydp_cli.datasets.globs import walk_files
+from pydp_cli.datasets.locations import InputFile, find_inputs
+from pydp_cli.errors import InputError, PydpError
+from pydp_cli.pipeline.cell_metadata import mark_of
+from pydp_cli.pipeline.physical import densify
+from pydp_cli.pipeline.transform_files import dataset_path
+from pydp_cli.policy.column_types import dense_type
+from pydp_cli.policy.model import Policy
+from pydp_cli.transforms.cells import count_by_key
+from pydp_cli.transforms.types import is_text
+
+__all__ = ["FileKeys", "Policy", "scan_file", "scan_paths", "scan_policy", "unscannable"]
+
+CELL_WAYS = frozenset({"random", "deterministic"})
+
+
+@dataclass
+class FileKeys:
+    """What one file's columns are under: for each column, cells by key id.
+
+    `noted` are the keys that the metadata of columns names whose values do not name their key (format-preserving,
+    tokens, blind indexes), with the number of values. `failure` says why the file could not be looked at.
+    """
+
+    path: str
+    dataset: str | None = None
+    size: int = 0
+    cells: dict[str, Counter[bytes]] = field(default_factory=dict)
+    noted: dict[str, Counter[bytes]] = field(default_factory=dict)
+    failure: str | None = None
+
+    def total(self) -> Counter[bytes]:
+        """Count all cells and values by key id."""
+        return sum([*self.cells.values(), *self.noted.values()], Counter())
+
+
+def scan_policy(policy: Policy) -> Iterator[FileKeys]:
+    """Look at every file of every dataset of a policy; one that has no files is told as a failure."""
+    for name in policy.datasets:
+        try:
+            files = find_inputs([dataset_path(policy, name)])
+        except PydpError as error:
+            yield FileKeys(error.place or f'dataset "{name}"', name, failure=error.message)
+            continue
+        for file in files:
+            yield scan_file(file, name, policy.datasets[name].csv)
+
+
+def scan_paths(paths: Iterable[str]) -> Iterator[FileKeys]:
+    """Look at files, and at every file of folders; what is no data file is told as a failure."""
+    for path in paths:
+        for one in _expanded(path):
+            try:
+                (file,) = find_inputs([one])
+            except PydpError as error:  # noqa: PERF203 - a file's reading outweighs it
+                yield FileKeys(one, failure=error.message)
+            else:
+                yield scan_file(file)
+
+
+def unscannable(policy: Policy) -> list[str]:
+    """Name the columns whose values do not name their key, and in CSV no metadata does either."""
+    return [
+        f'dataset "{name}", column "{column}"'
+        for name, dataset in policy.datasets.items()
+        for column, treated in dataset.columns.items()
+        if treated.encrypt is not None and (treated.encrypt.fpe is not None or treated.encrypt.blind_index is not None)
+    ]
+
+
+def scan_file(file: InputFile, dataset: str | None = None, csv_options: CsvOptions | None = None) -> FileKeys:
+    """Look at one file."""
+    found = FileKeys(file.path, dataset)
+    try:
+        found.size = os.stat(file.path).st_size if file.filesystem is None else 0  # noqa: PTH116 - the path as written
+        with ExitStack() as closing:
+            source = open_source(file, csv_options=csv_options, closing=closing)
+            noting = {name: ids for column in source.schema for name, ids in _noted(column)}
+            for chunk in source.chunks():
+                for batch in chunk.read():
+                    _count(batch, noting, found)
+    except PydpError as error:
+        found.failure = error.message
+    except OSError as error:
+        found.failure = f"cannot be read ({(error.strerror or 'error').lower()})"
+    return found
+
+
+def _expanded(path: str) -> list[str]:
+    if not os.path.isdir(path):  # noqa: PTH112 - the path as written
+        try:
+            return [file.path for file in find_inputs([path])]
+        except InputError:
+            return [path]
+    return [f"{path.rstrip('/')}/{name}" for name in walk_files(path)]
+
+
+def _noted(column: pa.Field) -> Iterator[tuple[str, tuple[bytes, ...]]]:
+    mark = mark_of(column)
+    if mark is not None and mark.way not in CELL_WAYS:
+        yield column.name, tuple(bytes.fromhex(use.key_id) for use in mark.keys)
+
+
+def _count(batch: pa.RecordBatch, noting: dict[str, tuple[bytes, ...]], found: FileKeys) -> None:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in noting:
+            values = Counter(dict.fromkeys(noting[name], len(column) - column.null_count))
+            found.noted[name] = found.noted.get(name, Counter()) + values
+        elif may_hold_cells(column.type):
+            cells = count_by_key(densify(column) if pa.types.is_dictionary(column.type) else column)
+            if cells:
+                found.cells[name] = found.cells.get(name, Counter()) + cells
+
+
+def may_hold_cells(kind: pa.DataType) -> bool:
+    """Tell whether values of a type can be cells: text, or bytes of any length."""
+    dense = dense_type(kind)
+    return is_text(dense) or bool(
+        pa.types.is_binary(dense) or pa.types.is_large_binary(dense) or pa.types.is_binary_view(dense)
+    )
