@@ -16,6 +16,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 EXAMPLE = """\b
 Example:
   pydp anonymize -p fixtures/pydp.yml --dataset orders -o orders.csv --key-file ../secrets/pydp.key
+  pydp anonymize -p fixtures/pydp.yml --dataset orders --purpose service -o out.csv --key-file ../secrets/pydp.key
   pydp anonymize people.csv -o out.csv --set email=email --set phone=mask:keep_last=4 --keep id
 """
 
@@ -40,6 +41,12 @@ def anonymize(
     print_policy: Annotated[
         bool, typer.Option("--print-policy", help="Print the policy that --set, --drop and --keep stand for, and end.")
     ] = False,
+    purpose: Annotated[
+        str | None,
+        typer.Option(
+            "--purpose", help="What the output is for: other columns, and rows without consent, are left out."
+        ),
+    ] = None,
     input_format: opt.InputFormat = None,
     output_format: opt.OutputFormat = None,
     in_place: opt.InPlace = False,
@@ -82,9 +89,18 @@ def anonymize(
         loaded = opt.find_and_load_policy(access.policy)
         if other_columns is not None:
             loaded = loaded.with_other_columns(dataset, other_columns)
+    if purpose is not None and adhoc:
+        raise UsageError("--purpose needs a policy that says what is allowed", hint="name one with -p")
+    refine = None
+    if purpose is not None:
+        from pydp_cli.cli.rights import moment_of
+        from pydp_cli.subjects.purpose import ForPurpose
+
+        refine = ForPurpose(loaded, purpose, moment_of(as_of))
     run_transformation(
         Request(
             command="anonymize",
+            refine=refine,
             policy=loaded,
             inputs=tuple(inputs or ()),
             output=output,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,10 @@ from pydp_cli.cli.rights import Merge, Subjects, SubjectsFile
 from pydp_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydp_cli.keys.keyring import Keyring
+    from pydp_cli.policy.model import Policy
     from pydp_cli.subjects.export import Exported, ExportRequest
+    from pydp_cli.subjects.resolve import Resolution
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -85,6 +88,7 @@ def export_user(
         signer=rights.signer_if_any(keyring, "export"),
         recipients=encrypt_to or (),
         force=force,
+        consent=_consent(policy, found, keyring),
     )
     made = _write(asked, output, several=subjects is not None)
     rows = sum(one.rows for one in made)
@@ -97,6 +101,15 @@ def export_user(
             note(f"{one.path}: {one.rows:,} rows of {one.datasets} datasets, {one.omissions} things left out")
         if keyring is None:
             note("the bundle is not signed: unlock the keyring with --key-file or --passphrase-file to sign it")
+
+
+def _consent(policy: Policy, found: Resolution, keyring: Keyring | None) -> dict[int, list[dict[str, Any]]]:
+    """Give what each person said, where something is recorded and the keyring can tell whose it is."""
+    from pydp_cli.subjects.consent import consent_folder, events_of
+
+    if keyring is None or not consent_folder(policy.state_dir).exists():
+        return {}
+    return {place: events_of(policy.state_dir, keyring, person.identities) for place, person in enumerate(found.people)}
 
 
 def _write(asked: ExportRequest, output: str, *, several: bool) -> list[Exported]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -133,6 +134,8 @@ def _summarise(report: RunReport, *, verbose: bool) -> None:
         note(f"{file.input} → {file.output}: dataset {file.pipeline.dataset}, {rows}{under}")
     rows = f"{report.rows_in:,} rows in, {report.rows_out:,} out"
     aside = f", {report.rejected_rows:,} malformed set aside" if report.rejected_rows else ""
+    reasons = sum((file.counts.dropped for file in report.files), Counter[str]())
+    aside += "".join(f", {count:,} left out ({reason})" for reason, count in sorted(reasons.items()) if count)
     files = f"{len(report.files)} files, " if len(report.files) > 1 else ""
     failed = f", {report.failed_cells:,} cells failed" if report.failed_cells else ""
     note(f"{files}{rows}{aside}{failed}, {report.seconds:.1f} s")

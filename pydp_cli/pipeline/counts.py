@@ -13,7 +13,7 @@ from pydp_cli.pipeline.model import ColumnPlan, Pipeline
 
 @dataclass
 class Counts:
-    """Rows in and out; for each column nulls in and out, cells that failed, and (where measured) unchanged values."""
+    """Rows in, out, and dropped by reason; for each column nulls, failed cells, and (where measured) what stayed."""
 
     rows_in: int = 0
     rows_out: int = 0
@@ -21,6 +21,7 @@ class Counts:
     nulls_out: Counter[str] = field(default_factory=Counter)
     unchanged: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
 
     def add_batch(self, pipeline: Pipeline, batch: pa.RecordBatch, treated: pa.RecordBatch, *, measure: bool) -> None:
         """Count one batch; comparing values costs time, so it is done only where a report was asked for."""
@@ -44,6 +45,7 @@ class Counts:
         self.nulls_out.update(other.nulls_out)
         self.unchanged.update(other.unchanged)
         self.failures.update(other.failures)
+        self.dropped.update(other.dropped)
 
 
 def _is_comparable(plan: ColumnPlan) -> bool:

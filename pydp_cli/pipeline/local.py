@@ -44,12 +44,13 @@ class Work:
         counts = Counts()
         for batch in chunk.read():
             try:
-                treated, failures = self.pipeline.apply_counted(batch)
+                treated, failures, dropped = self.pipeline.apply_counted(batch)
             except RowError as error:
                 error.rows = tuple(row + counts.rows_in for row in error.rows)
                 return Treated(pieces, counts, chunk.group, rejected, error)
             counts.add_batch(self.pipeline, batch, treated, measure=self.measure)
             counts.failures.update(failures)
+            counts.dropped.update(dropped)
             pieces.append(self.encoder.encode(treated))
         rejected.extend(getattr(chunk, "rejected", ()))
         return Treated(self.encoder.gather(pieces, chunk.group), counts, chunk.group, rejected)

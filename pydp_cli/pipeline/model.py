@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -109,12 +110,26 @@ class KeyUse:
     key_id: str
 
 
+class RowCondition(Protocol):
+    """Tells which rows are selected, by some of their columns as they were read. Picklable."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that it reads."""
+        ...
+
+    def __call__(self, columns: Mapping[str, pa.Array]) -> pa.BooleanArray:
+        """Give one truth value a row, never null."""
+        ...
+
+
 @dataclass(frozen=True)
 class RowFilter:
-    """Keep or drop the rows that a condition selects."""
+    """Keep or drop the rows that a condition selects; `reason` is what the rows that it drops are counted under."""
 
-    condition: Condition
+    condition: RowCondition
     keep: bool
+    reason: str = "a condition of the policy"
 
 
 @dataclass(frozen=True)
@@ -144,27 +159,29 @@ class Pipeline:
         """
         return self.apply_counted(batch)[0]
 
-    def apply_counted(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
-        """Treat one batch as `apply` does, and count for each column the cells that failed and were let pass."""
+    def apply_counted(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str], Counter[str]]:
+        """Treat one batch as `apply` does; count the cells that failed by column, and the rows dropped by reason."""
         whole = batch
-        batch, positions = self._filter(whole)
+        dropped: Counter[str] = Counter()
+        batch, positions = self._filter(whole, dropped)
         rows = BatchRows(self, batch)
         kept = [plan.name for plan in self.plans if plan.output is not None]
         try:
             arrays = [rows.stored(name) for name in kept]
-            return pa.RecordBatch.from_arrays(arrays, schema=self.output_schema), rows.failures
+            return pa.RecordBatch.from_arrays(arrays, schema=self.output_schema), rows.failures, dropped
         except RowError as error:
             if positions is not None:
                 error.rows = tuple(positions[row].as_py() for row in error.rows)
             raise
 
-    def _filter(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array | None]:
+    def _filter(self, batch: pa.RecordBatch, dropped: Counter[str]) -> tuple[pa.RecordBatch, pa.Array | None]:
         positions: pa.Array | None = None
         for row_filter in self.filters:
             rows = BatchRows(self, batch)
             condition = row_filter.condition
             chosen = condition({name: rows.original(name) for name in condition.columns})
             selected = pc.indices_nonzero(chosen if row_filter.keep else pc.invert(chosen))
+            dropped[row_filter.reason] += batch.num_rows - len(selected)
             batch = batch.take(selected)
             positions = selected if positions is None else positions.take(selected)
         return batch, positions

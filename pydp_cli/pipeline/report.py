@@ -144,5 +144,7 @@ def _file_json(file: FileReport) -> dict[str, Any]:
         "rows_in": counts.rows_in,
         "rows_out": counts.rows_out,
         "rejected_rows": file.rejected_rows,
+        "rows_dropped": {reason: rows for reason, rows in sorted(counts.dropped.items()) if rows},
+        "columns_dropped": [plan.name for plan in file.pipeline.plans if plan.output is None],
         "columns": columns,
     }

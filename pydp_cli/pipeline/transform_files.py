@@ -50,6 +50,8 @@ class Request:
     workers: int = 1
     measure: bool = False
     as_of: date = field(default_factory=today)
+    refine: Callable[[Pipeline, Callable[[], Keyring]], Pipeline] | None = None
+    """Changes each compiled pipeline before it runs: what the purpose of use does not allow is left out."""
     decryption: Decryption = field(default_factory=Decryption)
 
 
@@ -141,6 +143,8 @@ def plan_jobs(request: Request, open_keyring: OpenKeyring, closing: ExitStack) -
             as_of=request.as_of,
             decryption=decryption,
         )
+        if request.refine is not None:
+            pipeline = request.refine(pipeline, open_keyring)
         jobs.append(Job(file, target, source, pipeline, head))
     return jobs
 

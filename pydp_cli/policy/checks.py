@@ -58,11 +58,20 @@ def _references(policy: Policy) -> Iterator[Problem]:
                     yield from _known(policy, column, dataset.columns, "column", (*at, key, column))
         for column in dataset.links:
             yield from _link(policy, name, column)
-        for purpose in dataset.purposes:
-            yield from _known(policy, purpose, policy.purposes, "purpose", (*at, "purposes"))
+        yield from _purposes(policy, name)
         for origin in dataset.derived_from:
             yield from _known(policy, origin, policy.datasets, "dataset", (*at, "derived_from"))
     yield from _statistics_and_domains(policy)
+
+
+def _purposes(policy: Policy, name: str) -> Iterator[Problem]:
+    dataset = policy.datasets[name]
+    named: list[tuple[str, tuple[str, ...]]] = [(purpose, ("purposes",)) for purpose in dataset.purposes]
+    named += [(purpose, ("opt_out", column)) for column, barred in dataset.opt_out.items() for purpose in barred]
+    for column, treated in dataset.columns.items():
+        named += [(purpose, ("columns", column, "purposes")) for purpose in treated.purposes]
+    for purpose, path in named:
+        yield from _known(policy, purpose, policy.purposes, "purpose", ("datasets", name, *path))
 
 
 def _statistics_and_domains(policy: Policy) -> Iterator[Problem]:

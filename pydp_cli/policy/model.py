@@ -193,6 +193,10 @@ class DatasetPolicy(PolicyModel):
     purposes: Names = ()
     subject: Annotated[str | None, Field(description="Whom a row is about.")] = None
     other_people: Annotated[Names, Field(description="Columns about other people, left out of exports.")] = ()
+    opt_out: Annotated[
+        dict[str, Names],
+        Field(default_factory=dict, description="Columns that say no (do-not-sell, GPC): the purposes that they bar."),
+    ]
     derived_from: Annotated[Names, Field(description="The datasets that it was made from.")] = ()
     models: Annotated[Names, Field(description="Models that were trained on it.")] = ()
 

@@ -77,3 +77,12 @@ def test_somebody_who_is_not_clear_is_refused(shop):
 )
 def test_what_is_left_out_is_asked_for(shop, arguments):
     assert shop.pydp("export-user", *arguments).code == 2
+
+
+def test_the_copy_has_what_the_person_agreed_to(shop):
+    subject = ("--subject", "email=anna@example.com")
+    assert shop.pydp("consent", "record", *subject, "--purpose", "marketing", "--key-file", "key").code == 0
+    assert shop.pydp("export-user", "--subject", "customer_id=1", "-o", "copy.zip", "--key-file", "key").code == 0
+    with zipfile.ZipFile(shop.path("copy.zip")) as archive:
+        (event,) = [json.loads(line) for line in archive.read("consent/records.jsonl").splitlines()]
+    assert (event["purpose"], event["status"]) == ("marketing", "given")
