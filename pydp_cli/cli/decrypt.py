@@ -9,6 +9,7 @@ import typer
 
 from pydp_cli.cli import options as opt
 from pydp_cli.cli.arrow import load_arrow
+from pydp_cli.cli.whole_file import WholeFile, run_whole_file_decrypt
 from pydp_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ EXAMPLE = """\b
 Example:
   pydp decrypt out.csv -o clear.csv --keyring pydp.keyring --key-file ../secrets/pydp.key
   pydp decrypt out.csv -o clear.csv --columns email --keyring pydp.keyring --key-file ../secrets/pydp.key
+  pydp decrypt --whole-file notes.pdf.pydp --keyring ring --key-file ring.key
 """
 
 ON_ERROR = ("stop", "keep", "null")
@@ -42,6 +44,13 @@ def decrypt(
     on_error: Annotated[
         str, typer.Option("--on-error", help="What becomes of a cell that fails: stop, keep or null. Counted.")
     ] = "stop",
+    whole_file: opt.WholeFile = False,
+    identity: Annotated[
+        list[Path] | None,
+        typer.Option("--identity", help="With --whole-file: a file with an identity; may be repeated."),
+    ] = None,
+    name: opt.Name = None,
+    context: opt.Context = None,
     input_format: opt.InputFormat = None,
     output_format: opt.OutputFormat = None,
     in_place: opt.InPlace = False,
@@ -64,6 +73,39 @@ def decrypt(
     that was altered, moved or made for another dataset ends the run with exit 3 and no output. With --keyring, and
     neither -p nor --dataset, no policy is looked for.
     """
+    if whole_file:
+        run_whole_file_decrypt(
+            WholeFile(
+                inputs=tuple(inputs or ()),
+                output=output,
+                identities=tuple(identity or ()),
+                name=name,
+                context=context,
+                force=force,
+                quiet=quiet,
+                keyring=keyring,
+                policy=policy,
+                unlock=opt.unlock_with(key_file, passphrase_file),
+            ),
+            others={
+                "--set": settings,
+                "--columns": columns,
+                "--on-error": on_error != "stop",
+                "--dataset": dataset,
+                "--input-format": input_format,
+                "--output-format": output_format,
+                "--in-place": in_place,
+                "--dry-run": dry_run,
+                "--reveal": reveal,
+                "--report": report,
+                "--json": json,
+                "--bad-rows": bad_rows,
+                "--workers": workers,
+            },
+        )
+        return
+    if identity or name is not None or context is not None:
+        raise UsageError("--identity, --name and --context go with --whole-file")
     load_arrow()
     from typing import cast
 

@@ -8,6 +8,7 @@ import typer
 
 from pydp_cli.cli import options as opt
 from pydp_cli.cli.arrow import load_arrow
+from pydp_cli.cli.whole_file import WholeFile, run_whole_file_encrypt
 from pydp_cli.errors import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -17,6 +18,7 @@ Example:
   pydp keys init --keyring pydp.keyring --key-file ../secrets/pydp.key
   pydp encrypt fixtures/data/orders.csv -o out.csv --set email=random \\
       --keyring pydp.keyring --key-file ../secrets/pydp.key
+  pydp encrypt --whole-file notes.pdf --keyring ring --key-file ring.key
 """
 
 
@@ -34,6 +36,13 @@ def encrypt(
     print_policy: Annotated[
         bool, typer.Option("--print-policy", help="Print the policy that --set stands for, and end.")
     ] = False,
+    whole_file: opt.WholeFile = False,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option("--recipient", help="With --whole-file: a recipient's text or file; may be repeated."),
+    ] = None,
+    name: opt.Name = None,
+    context: opt.Context = None,
     input_format: opt.InputFormat = None,
     output_format: opt.OutputFormat = None,
     in_place: opt.InPlace = False,
@@ -56,6 +65,38 @@ def encrypt(
     `random` (the default of `encrypt: true`) tells nothing but lengths; `deterministic` tells which values are equal;
     `fpe` keeps the format. Other columns stay as they are. The output appears complete or not at all.
     """
+    if whole_file:
+        run_whole_file_encrypt(
+            WholeFile(
+                inputs=tuple(inputs or ()),
+                output=output,
+                recipients=tuple(recipient or ()),
+                name=name,
+                context=context,
+                force=force,
+                quiet=quiet,
+                keyring=keyring,
+                policy=policy,
+                unlock=opt.unlock_with(key_file, passphrase_file),
+            ),
+            others={
+                "--set": settings,
+                "--print-policy": print_policy,
+                "--dataset": dataset,
+                "--input-format": input_format,
+                "--output-format": output_format,
+                "--in-place": in_place,
+                "--dry-run": dry_run,
+                "--reveal": reveal,
+                "--report": report,
+                "--json": json,
+                "--bad-rows": bad_rows,
+                "--workers": workers,
+            },
+        )
+        return
+    if recipient or name is not None or context is not None:
+        raise UsageError("--recipient, --name and --context go with --whole-file")
     load_arrow()
     from pydp_cli.cli.transformation import Showing, run_transformation
     from pydp_cli.pipeline.transform_files import Request

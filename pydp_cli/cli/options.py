@@ -63,6 +63,17 @@ AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME", help="The date (or time) that counts as now. Default: now.")
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Tell each file, and what became of its rows.")]
+WholeFile = Annotated[
+    bool, typer.Option("--whole-file", help="Treat each input as one file of any kind, not its columns.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="With --whole-file: the file's original name, where it is called otherwise now."),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", help="With --whole-file: a text that the file belongs to, to be said again to decrypt."),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless something is wrong.")]
 
 
