@@ -22,6 +22,7 @@ COMMANDS = {
     "decrypt": ("pydp_cli.cli.decrypt", "Decrypt what encrypt made, and undo tokens."),
     "keys": ("pydp_cli.cli.keys", "Make and look after the keyring."),
     "export-user": ("pydp_cli.cli.export_user", "Write a copy of a person's data, found over all datasets."),
+    "requests": ("pydp_cli.cli.requests", "Keep track of what people asked for, and when it is due."),
     "consent": ("pydp_cli.cli.consent", "Record what people agree to, and look it up."),
     "audit": ("pydp_cli.cli.audit", "Verify, search and prove the log of what every command did."),
 }

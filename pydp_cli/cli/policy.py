@@ -13,6 +13,7 @@ import typer
 from pydp_cli.cli import options as opt
 from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
+from pydp_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from pydp_cli.pipeline.explain import ColumnStory
@@ -134,6 +135,30 @@ def free_text_accuracy(
         print_json(rows)
     else:
         print_table([{name: row[name] for name in ("kind", "labelled", "claimed", *shares)} for row in rows])
+
+
+@app.command(
+    epilog="""\b
+Example:
+  pydp policy ropa -p fixtures/pydp.yml --format markdown > ropa.md
+"""
+)
+def ropa(
+    *,
+    policy: opt.PolicyFile = None,
+    format_: Annotated[str, typer.Option("--format", help="csv or markdown.")] = "csv",
+) -> None:
+    """Print the record of processing activities (GDPR Art. 30) that the policy stands for.
+
+    What the law asks for and the policy does not say is shown as not said.
+    """
+    load_arrow()
+    from pydp_cli.subjects.ropa import ropa_csv, ropa_markdown
+
+    if format_ not in {"csv", "markdown"}:
+        raise UsageError("--format is one of: csv, markdown")
+    loaded = opt.find_and_load_policy(policy)
+    typer.echo(ropa_csv(loaded) if format_ == "csv" else ropa_markdown(loaded), nl=False)
 
 
 def _show(policy: Policy, name: str, told: list[ColumnStory]) -> None:

@@ -1,0 +1,66 @@
+"""`pydp requests` and `pydp policy ropa` as a user runs them."""
+
+import csv
+import io
+import json
+
+POLICY = """version: 1
+keyring: ring
+controller: {name: "Acme | Co", dpo: dpo@acme.example, regimes: [eu-gdpr]}
+identities: {person: {}}
+purposes:
+  service: {basis: contract, description: To serve you, recipients: [Parcel Ltd]}
+datasets:
+  people:
+    path: people.csv
+    identifiers: {id: person}
+    purposes: [service]
+    subject: customers
+    other_columns: keep
+    retention: {clock: born, keep: P3Y}
+    columns: {name: {anonymize: redact, encrypt: true, category: name}}
+"""
+
+
+def test_a_request_runs_its_course(work):
+    work.write("pydp.yml", POLICY)
+    done = work.pydp(
+        "requests", "open", "erasure", "--received", "2026-11-02", "--subject", "person=7", "--key-file", "key"
+    )
+    assert (done.code, done.out) == (0, "R0001: erasure (Art. 17), due 2026-12-02\n")
+    assert work.pydp("requests", "due", "--as-of", "2026-11-10").code == 0
+    due = work.pydp("requests", "due", "--as-of", "2026-12-04")
+    assert (due.code, "overdue by 2 days" in due.out) == (7, True)
+    assert work.pydp("requests", "extend", "R0001").code == 2
+    assert "2027-02-02" in work.pydp("requests", "extend", "R0001", "--because", "archives").err
+    (one,) = json.loads(work.pydp("requests", "list", "--json").out)
+    assert (one["due"], one["subject"].count("-")) == ("2027-02-02", 1)
+    assert work.pydp("requests", "close", "R0001", "--outcome", "maybe").code == 2
+    assert work.pydp("requests", "close", "R0001").code == 0
+    assert work.pydp("requests", "list").out == ""
+    assert "done" in work.pydp("requests", "list", "--closed").out
+
+
+def test_a_request_needs_a_law(work):
+    assert work.pydp("requests", "open", "erasure").code == 2
+    assert work.pydp("requests", "open", "erasure", "--regime", "us-ca-ccpa").code == 0
+
+
+def test_the_record_of_processing_says_what_the_policy_says(work):
+    work.write("pydp.yml", POLICY)
+    (row,) = csv.DictReader(io.StringIO(work.pydp("policy", "ropa").out))
+    assert row["controller"] == "Acme | Co"
+    assert row["legal basis"] == "contract"
+    assert row["people"] == "customers"
+    assert row["kept for"] == "P3Y from born"
+    assert row["recipients"] == "Parcel Ltd"
+    assert "1 of 1 columns encrypted" in row["security"]
+    page = work.pydp("policy", "ropa", "--format", "markdown").out
+    assert "## people: To serve you" in page
+    assert "| controller | Acme \\| Co |" in page
+    assert work.pydp("policy", "ropa", "--format", "pdf").code == 2
+
+
+def test_what_the_policy_does_not_say_is_shown(work):
+    (row,) = csv.DictReader(io.StringIO(work.pydp("policy", "ropa").out))
+    assert row["legal basis"] == "(not said)"
