@@ -11,8 +11,8 @@ from dataclasses import replace
 from secrets import token_bytes
 
 from pydp_cli.errors import KeyringError, Refused, UsageError
-from pydp_cli.keys.key_version import TRANSITIONS, KeyVersion, key_id_of, stamp
-from pydp_cli.keys.keyring import Clock, Keyring, check_written, new_secret, note_seen, utc_now
+from pydp_cli.keys.key_version import COLUMN_KEY_BYTES, TRANSITIONS, KeyVersion, key_id_of, stamp
+from pydp_cli.keys.keyring import FAMILIES, Clock, Keyring, check_written, new_secret, note_seen, utc_now
 from pydp_cli.keys.protectors import Slot, renewed_slot
 from pydp_cli.keys.ring_document import MOST_SLOTS, is_name, unseal
 from pydp_cli.keys.ring_file import locked, read_document, replace_file
@@ -43,8 +43,8 @@ def new_version(ring: Keyring, name: str, *, clock: Clock = utc_now) -> Keyring:
 def add_pending(ring: Keyring, name: str, *, clock: Clock = utc_now) -> Keyring:
     """Make a new random version of a key that is not used before `make_primary`."""
     family, slash, scope = name.partition("/")
-    if not is_name(name) or family not in ring.keys or (slash and not scope):
-        families = ", ".join(sorted({key.split("/")[0] for key in ring.keys}))
+    if not is_name(name) or family not in FAMILIES.values() or family not in ring.keys or (slash and not scope):
+        families = ", ".join(sorted({key.split("/")[0] for key in ring.keys} & set(FAMILIES.values())))
         raise UsageError("this is not a key's name", hint=f"FAMILY/SCOPE, where FAMILY is one of: {families}")
     return change(ring, lambda current: with_new_version(current, name, clock=clock))
 
@@ -73,6 +73,30 @@ def destroy(ring: Keyring, key_id: bytes, *, proof: str = "", clock: Clock = utc
     return change(
         ring, lambda current: with_state(current, key_id, "destroyed", clock=clock, proof=proof), keep_previous=False
     )
+
+
+def import_column_key(
+    ring: Keyring, key_id: bytes, secret: Secret, place: tuple[str, str], *, clock: Clock = utc_now
+) -> Keyring:
+    """Add the key of one column (scope and column) that another keyring gave away; it opens cells, and makes none.
+
+    It is listed as `imported/SCOPE.COLUMN`, and goes as other keys do: disabled, then destroyed.
+    """
+
+    def step(current: Keyring) -> Keyring:
+        if any(version.key_id == key_id for version in current.versions()):
+            raise UsageError(f"the keyring has a key {key_id.hex()} already", place=str(current.path))
+        name = "imported/" + ".".join(part for part in place if part)
+        if not is_name(name) or len(secret) != COLUMN_KEY_BYTES:
+            raise UsageError("this is not the key of a column")
+        versions = current.keys.get(name, ())
+        if any(version.place != place for version in versions):
+            raise UsageError(f'"{name}" is the key of another column already', place=str(current.path))
+        number, now = max((version.version for version in versions), default=0) + 1, stamp(clock())
+        added = KeyVersion(name, number, key_id, "enabled", now, now, secret, place=place)
+        return replace(current, keys={**current.keys, name: (*versions, added)})
+
+    return change(ring, step)
 
 
 def add_protector(ring: Keyring, protector: Callable[[bytes], Slot]) -> Keyring:
@@ -193,6 +217,8 @@ def with_state(ring: Keyring, key_id: bytes, state: str, *, clock: Clock = utc_n
     target = next((version for version in ring.versions() if version.key_id == key_id), None)
     if target is None:
         raise UsageError(f"key {key_id.hex()} is not in the keyring", place=str(ring.path))
+    if state == "primary" and target.place is not None:
+        raise UsageError(f"{target.label} was imported, and makes no data")
     if state not in TRANSITIONS[target.state]:
         allowed = ", ".join(sorted(TRANSITIONS[target.state])) or "nothing else"
         raise UsageError(

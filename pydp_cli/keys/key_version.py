@@ -20,6 +20,7 @@ TRANSITIONS = {
 """What a version may become on demand. A primary becomes `enabled` when another version takes its place."""
 
 KEY_BYTES = 32
+COLUMN_KEY_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class KeyVersion:
     `pending` is written but not used yet, `primary` makes new data, `enabled` reads old data, `disabled` reads nothing
     until it is enabled again. A `destroyed` version has no secret, and stays as a tombstone with the day (`changed`)
     and, where one was given, the digest of the proof that nothing was under it any more.
+
+    A version with a `place` was imported: it is the key of one column (scope and column) as another keyring derived
+    it, of 64 bytes; its id is that of the key that it was derived from. It opens cells and makes none.
     """
 
     name: str
@@ -39,6 +43,7 @@ class KeyVersion:
     changed: str
     secret: Secret | None = field(repr=False)
     proof: str = ""
+    place: tuple[str, str] | None = None
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: only column keys leave the ring."""

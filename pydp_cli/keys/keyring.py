@@ -112,8 +112,18 @@ class Keyring:
         else:
             chosen = self._numbered(self.key_for(purpose, scope), version)
         assert chosen.secret is not None
+        if chosen.place is not None:
+            return self._imported(chosen, chosen.secret, purpose, (scope, column), length)
         key = Secret(derive_key(chosen.secret, purpose, scope, column, length=length))
         return ColumnKey(key, chosen.key_id, chosen.name, chosen.version)
+
+    def _imported(
+        self, version: KeyVersion, secret: Secret, purpose: str, place: tuple[str, str], length: int
+    ) -> ColumnKey:
+        """Give a column key that was imported, for its own column only."""
+        if purpose != "cell" or place != version.place or length != len(secret):
+            raise WrongKey(f"{version.label} was imported for another column", place=str(self.path))
+        return ColumnKey(secret, version.key_id, version.name, version.version)
 
     def key_for(self, purpose: str, scope: str) -> str:
         """Name the key that serves a purpose in a scope: the most specific one."""

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from pydp_cli.crypto.derive import derive_key
 from pydp_cli.errors import KeyringError, Refused
-from pydp_cli.keys.key_version import KEY_BYTES, TRANSITIONS, KeyVersion, key_id_of
+from pydp_cli.keys.key_version import COLUMN_KEY_BYTES, KEY_BYTES, TRANSITIONS, KeyVersion, key_id_of
 from pydp_cli.keys.ring_file import FORMAT, RESTORE, VERSION, Document, canonical
 from pydp_cli.keys.secret import Secret
 
@@ -141,6 +141,8 @@ def _sealed_version(version: KeyVersion, wrapping: bytes) -> dict[str, Any]:
     }
     if version.proof:
         document["proof"] = version.proof
+    if version.place is not None:
+        document["place"] = list(version.place)
     if version.secret is not None:
         document["wrapped"] = b64encode(aes_key_wrap_with_padding(wrapping, version.secret)).decode()
     return document
@@ -150,6 +152,7 @@ def _opened_version(name: str, document: dict[str, Any], wrapping: bytes) -> Key
     secret = None
     if document["state"] != "destroyed":
         secret = Secret(aes_key_unwrap_with_padding(wrapping, b64decode(document["wrapped"], validate=True)))
+    place = document.get("place")
     return KeyVersion(
         name,
         document["version"],
@@ -159,6 +162,7 @@ def _opened_version(name: str, document: dict[str, Any], wrapping: bytes) -> Key
         document["changed"],
         secret,
         document.get("proof", ""),
+        None if place is None else (str(place[0]), str(place[1])),
     )
 
 
@@ -174,8 +178,15 @@ def _check(contents: Contents) -> None:
         for version in versions:
             if version.state not in TRANSITIONS or len(version.key_id) != 4 or version.key_id in seen:
                 raise ValueError("a key has an unknown state, or the id of another one")
-            if version.secret is not None and (
-                len(version.secret) != KEY_BYTES or key_id_of(version.secret) != version.key_id
-            ):
+            if version.secret is not None and not _has_its_id(version.secret, version):
                 raise ValueError("a key does not have the id that it is listed under")
+            if version.place is not None and version.state in {"pending", "primary"}:
+                raise ValueError("an imported key makes no data")
             seen.add(version.key_id)
+
+
+def _has_its_id(secret: bytes, version: KeyVersion) -> bool:
+    """Tell whether a key is the one that its id names; of an imported column key, the id is that of its origin."""
+    if version.place is not None:
+        return len(secret) == COLUMN_KEY_BYTES
+    return len(secret) == KEY_BYTES and key_id_of(secret) == version.key_id

@@ -153,6 +153,8 @@ def prepare(name, example, place):
         (place / "s" / "share-2-of-2.txt").rename("ben.txt")
     if name == "pydp keys verify-backup":
         assert run(["keys", "backup", str(place.parent / "safe" / "pydp.keyring"), *ring, *key]) == 0
+    if name == "pydp keys import":
+        assert run(["keys", "export", "--tink", "--column", "a.b", "-o", "email.keyset", *ring, *key]) == 0
     if name in {"pydp keys enable", "pydp keys destroy"}:
         assert run(["keys", "disable", cell_key(place), *ring, *key]) == 0
 

@@ -91,6 +91,8 @@ COMMANDS = {
     "new-version": ["keys", "new-version", "cell", *KEY],
     "disable": ["keys", "disable", "OLD", *KEY],
     "destroy": ["keys", "destroy", "OLD", "--accept-loss", "OLD", *KEY],
+    "import": ["keys", "import", "--tink", "given.keyset", "--column", "people.email", *KEY],
+    "export": ["keys", "export", "--tink", "--column", "people.email", "-o", "keyset", *KEY],
     "identity": ["keys", "identity", "new", "alice.identity", "--kind", "x25519"],
 }
 
@@ -103,6 +105,10 @@ def test_a_command_killed_at_any_call_leaves_a_ring_that_opens_and_can_be_change
     work.pydp("keys", "add-protector", "--new-key-file", "spare.key", "--label", "spare", *KEY)
     (old,) = [row["id"] for row in json.loads(work.pydp("keys", "list", "--json", *KEY).out) if row["key"] == "cell"]
     work.pydp("keys", "new-version", "cell", *KEY)
+    if name == "import":
+        other = ("--keyring", "other", "--key-file", "other.key")
+        work.pydp("keys", "init", *other)
+        work.pydp("keys", "export", "--tink", "--column", "people.email", "-o", "given.keyset", *other)
     if name == "destroy":
         work.pydp("keys", "disable", old, *KEY)
     if name == "init":

@@ -79,3 +79,17 @@ def test_what_leaked_is_replaced_and_destroyed(place):
     assert clear == (place / "people.csv").read_text()
     states = json.loads(shell(place, "pydp keys list --json --key-file ../secrets/new.key"))
     assert {key["id"]: key["state"] for key in states}[old] == "destroyed"
+
+
+def test_the_key_of_a_column_is_given_to_tink_and_to_another_keyring(place):
+    policy = POLICY.replace("encrypt: true", "encrypt: deterministic")
+    (place / "pydp.yml").write_text(policy)
+    shell(place, "pydp keys init --key-file ../secrets/pydp.key && pydp keys init --keyring their.keyring --key-file "
+          "their.key && pydp encrypt people.csv -o sealed.csv --key-file ../secrets/pydp.key")  # fmt: skip
+    page = (PAGES / "keys-give-a-column.md").read_text(encoding="utf-8")
+    shell(place, "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)))
+    assert (place / "clear.csv").read_text() == (place / "people.csv").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (place / "open.py").write_text(program)
+    (place / "sealed.csv").write_text("".join((place / "sealed.csv").read_text().splitlines(keepends=True)[:2]))
+    assert shell(place, f"{sys.executable} open.py") == "a@example.org\n"
