@@ -20,7 +20,7 @@ from pydp_cli.keys.key_version import KeyVersion
 from pydp_cli.keys.keyring import Clock, Keyring, utc_now
 from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy, unscannable
 
-PROVABLE = frozenset({"cell"})
+PROVABLE = frozenset({"cell", "imported"})
 """Families of keys whose use shows in the data: every cell names its key. A pseudonym does not."""
 
 PLACES_TOLD = 3

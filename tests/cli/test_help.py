@@ -115,7 +115,7 @@ def test_examples_use_options_that_there_are(name, example):
 def test_examples_work(name, example, place, capfd):
     from pydp_cli.cli.app import run
 
-    prepare(name, example, place)
+    prepare(name, place)
     line = example.split(" > ")[0].replace("/media/safe", str(place.parent / "safe"))
     arguments = [cell_key(place) if word == KEY_ID else word for word in shlex.split(line)[1:]]
     code = run(arguments)
@@ -125,38 +125,37 @@ def test_examples_work(name, example, place, capfd):
         assert out
 
 
-def prepare(name, example, place):
+KEY = ["--keyring", "pydp.keyring", "--key-file", "../secrets/pydp.key"]
+IN_THE_WAY = {
+    "pydp keys init": ["pydp.keyring", "../secrets/pydp.key"],
+    "pydp keys identity new": ["../secrets/alice.identity"],
+}
+FIRST = {
+    "pydp decrypt": ["encrypt", "fixtures/data/orders.csv", "-o", "out.csv", "--set", "email=random"],
+    "pydp keys remove-protector": ["keys", "add-protector", "--new-key-file", "ci.key", "--label", "CI"],
+    "pydp keys combine": ["keys", "split", "--threshold", "2", "--shares", "2", "-o", "."],
+    "pydp keys verify-backup": ["keys", "backup", "../safe/pydp.keyring"],
+    "pydp keys import": ["keys", "export", "--tink", "--column", "customers.email", "-o", "email.keyset"],
+    "pydp keys enable": ["keys", "disable", KEY_ID],
+    "pydp keys destroy": ["keys", "disable", KEY_ID],
+}
+"""What has to be run before an example, and what must not be there."""
+
+
+def prepare(name, place):
     """Make or remove what a command expects to find, or not to find."""
     from pydp_cli.cli.app import run
 
-    key = ["--key-file", "../secrets/pydp.key"]
-    ring = ["--keyring", "pydp.keyring"]
     (place.parent / "safe").mkdir()
-    if name == "pydp init":
-        return
-    if name == "pydp keys init":
-        (place / "pydp.keyring").unlink()
-        (place.parent / "secrets" / "pydp.key").unlink()
-        return
-    if name == "pydp keys identity new":
-        (place.parent / "secrets" / "alice.identity").unlink()
-        return
-    if name == "pydp decrypt":
-        assert run(["encrypt", "fixtures/data/orders.csv", "-o", "out.csv", "--set", "email=random", *ring, *key]) == 0
-    if name.startswith("pydp keys"):
+    for file in IN_THE_WAY.get(name, ()):
+        (place / file).unlink()
+    if name.startswith("pydp keys") and name not in IN_THE_WAY:
         (place / "pydp.yml").write_text("version: 1\nkeyring: pydp.keyring\ndatasets: {p: {path: people.csv}}\n")
-    if name == "pydp keys remove-protector":
-        assert run(["keys", "add-protector", "--new-key-file", "ci.key", "--label", "CI", *ring, *key]) == 0
+    if name in FIRST:
+        assert run([cell_key(place) if word == KEY_ID else word for word in (*FIRST[name], *KEY)]) == 0
     if name == "pydp keys combine":
-        assert run(["keys", "split", "--threshold", "2", "--shares", "2", "-o", "s", *ring, *key]) == 0
-        (place / "s" / "share-1-of-2.txt").rename("anna.txt")
-        (place / "s" / "share-2-of-2.txt").rename("ben.txt")
-    if name == "pydp keys verify-backup":
-        assert run(["keys", "backup", str(place.parent / "safe" / "pydp.keyring"), *ring, *key]) == 0
-    if name == "pydp keys import":
-        assert run(["keys", "export", "--tink", "--column", "a.b", "-o", "email.keyset", *ring, *key]) == 0
-    if name in {"pydp keys enable", "pydp keys destroy"}:
-        assert run(["keys", "disable", cell_key(place), *ring, *key]) == 0
+        (place / "share-1-of-2.txt").rename("anna.txt")
+        (place / "share-2-of-2.txt").rename("ben.txt")
 
 
 def cell_key(place):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pydp_cli.cli import options as opt
 from pydp_cli.cli.access import Access
+from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.cli.keys.group import key_id_from, subcommand, tell
 from pydp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydp_cli.keys.keyring import Keyring
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The version's id, as `pydp keys list` shows it.")]
 
@@ -65,9 +69,17 @@ def enable(key_id: KeyId, *, access: Access, json: opt.Json = False, quiet: opt.
     _set_state(key_id, "enabled", access, json=json, quiet=quiet)
 
 
-@subcommand("destroy", "pydp keys destroy 1a2b3c4d --accept-loss 1a2b3c4d --key-file ../secrets/pydp.key")
+@subcommand(
+    "destroy",
+    "pydp keys destroy 1a2b3c4d --key-file ../secrets/pydp.key",
+    "pydp keys destroy 1a2b3c4d --accept-loss 1a2b3c4d --key-file ../secrets/pydp.key",
+)
 def destroy(
     key_id: KeyId,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="More files and folders that must not need it, besides the policy's."),
+    ] = None,
     *,
     access: Access,
     accept_loss: Annotated[
@@ -81,7 +93,10 @@ def destroy(
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Destroy a disabled version of a key for good. A tombstone with the day stays.
+    """Destroy a version of a key for good.
+
+    Every file of the policy is looked through first, and nothing may be under it; ends with 3 where anything is, or
+    could be. Never the primary version. A tombstone stays, with the day and the digest of what was looked through.
 
     Backups of the keyring are out of reach: whoever has one, and what unlocks it, still has the key.
     """
@@ -89,14 +104,32 @@ def destroy(
 
     chosen = key_id_from(key_id)
     if accept_loss is None:
-        raise UsageError(
-            "nothing shows yet that no data is under this key",
-            hint=f"--accept-loss {key_id} destroys it all the same, and what is under it",
-        )
-    if key_id_from(accept_loss) != chosen:
+        ring = _destroyed_unused(chosen, paths or [], access)
+    elif key_id_from(accept_loss) != chosen:
         raise UsageError("--accept-loss names another key", hint="it takes the id of the key that is destroyed")
-    ring = changes.destroy(access.open(), chosen)
-    tell(ring, f"{ring.find(chosen).label} is destroyed", json=json, quiet=quiet, id=key_id, state="destroyed")
+    else:
+        ring = changes.destroy(access.open(), chosen)
+    version = ring.find(chosen)
+    tell(
+        ring,
+        f"{version.label} is destroyed",
+        json=json,
+        quiet=quiet,
+        id=key_id,
+        state=version.state,
+        proof=version.proof or None,
+    )
+
+
+def _destroyed_unused(key_id: bytes, paths: list[str], access: Access) -> Keyring:
+    """Look through every file that the policy names, and destroy the key if nothing is under it."""
+    from pydp_cli.rotation.usage import destroy_unused, usage
+
+    load_arrow()
+    policy = opt.find_and_load_policy(access.policy)
+    ring = access.open()
+    ring.find(key_id)
+    return destroy_unused(ring, key_id, usage(ring, paths=paths, policy=policy))
 
 
 def _set_state(key_id: str, state: str, access: Access, *, json: bool, quiet: bool) -> None:
