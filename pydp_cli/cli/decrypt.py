@@ -21,7 +21,7 @@ EXAMPLE = """\b
 Example:
   pydp decrypt out.csv -o clear.csv --keyring pydp.keyring --key-file ../secrets/pydp.key
   pydp decrypt out.csv -o clear.csv --columns email --keyring pydp.keyring --key-file ../secrets/pydp.key
-  pydp decrypt --whole-file notes.pdf.pydp --keyring ring --key-file ring.key
+  pydp decrypt --whole-file notes.pydp -o notes.yml --keyring pydp.keyring --key-file ../secrets/pydp.key
 """
 
 ON_ERROR = ("stop", "keep", "null")

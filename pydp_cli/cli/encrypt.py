@@ -18,7 +18,7 @@ Example:
   pydp keys init --keyring pydp.keyring --key-file ../secrets/pydp.key
   pydp encrypt fixtures/data/orders.csv -o out.csv --set email=random \\
       --keyring pydp.keyring --key-file ../secrets/pydp.key
-  pydp encrypt --whole-file notes.pdf --keyring ring --key-file ring.key
+  pydp encrypt --whole-file fixtures/pydp.yml -o notes.pydp --keyring pydp.keyring --key-file ../secrets/pydp.key
 """
 
 
