@@ -49,6 +49,9 @@ def decrypt(
         list[Path] | None,
         typer.Option("--identity", help="With --whole-file: a file with an identity; may be repeated."),
     ] = None,
+    file_format: Annotated[
+        str, typer.Option("--format", help="With --whole-file: pydp, age, or fernet (keys by --identity).")
+    ] = "pydp",
     name: opt.Name = None,
     context: opt.Context = None,
     input_format: opt.InputFormat = None,
@@ -79,12 +82,14 @@ def decrypt(
                 inputs=tuple(inputs or ()),
                 output=output,
                 identities=tuple(identity or ()),
+                format=file_format,
                 name=name,
                 context=context,
                 force=force,
                 quiet=quiet,
                 keyring=keyring,
                 policy=policy,
+                passphrase_file=passphrase_file,
                 unlock=opt.unlock_with(key_file, passphrase_file),
             ),
             others={
@@ -104,8 +109,8 @@ def decrypt(
             },
         )
         return
-    if identity or name is not None or context is not None:
-        raise UsageError("--identity, --name and --context go with --whole-file")
+    if identity or file_format != "pydp" or name is not None or context is not None:
+        raise UsageError("--identity, --format, --name and --context go with --whole-file")
     load_arrow()
     from typing import cast
 

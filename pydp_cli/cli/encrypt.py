@@ -41,6 +41,9 @@ def encrypt(
         list[str] | None,
         typer.Option("--recipient", help="With --whole-file: a recipient's text or file; may be repeated."),
     ] = None,
+    file_format: Annotated[
+        str, typer.Option("--format", help="With --whole-file: pydp, or age for other people's tools.")
+    ] = "pydp",
     name: opt.Name = None,
     context: opt.Context = None,
     input_format: opt.InputFormat = None,
@@ -71,12 +74,14 @@ def encrypt(
                 inputs=tuple(inputs or ()),
                 output=output,
                 recipients=tuple(recipient or ()),
+                format=file_format,
                 name=name,
                 context=context,
                 force=force,
                 quiet=quiet,
                 keyring=keyring,
                 policy=policy,
+                passphrase_file=passphrase_file,
                 unlock=opt.unlock_with(key_file, passphrase_file),
             ),
             others={
@@ -95,8 +100,8 @@ def encrypt(
             },
         )
         return
-    if recipient or name is not None or context is not None:
-        raise UsageError("--recipient, --name and --context go with --whole-file")
+    if recipient or file_format != "pydp" or name is not None or context is not None:
+        raise UsageError("--recipient, --format, --name and --context go with --whole-file")
     load_arrow()
     from pydp_cli.cli.transformation import Showing, run_transformation
     from pydp_cli.pipeline.transform_files import Request

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +40,22 @@ class WholeFile:
     quiet: bool = False
     keyring: Path | None = None
     policy: Path | None = None
+    passphrase_file: Path | None = None
     unlock: Unlock | None = field(default=None, repr=False)
 
 
 def run_whole_file_encrypt(request: WholeFile, others: Mapping[str, object] | None = None) -> None:
     """Encrypt each input as one file: `NAME` becomes `NAME.pydp`, or what the output says; all of them or none."""
     _check(request, others or {})
-    pairs = _pairs(request, _encrypted_name)
+    pairs = _pairs(request, partial(_encrypted_name, suffix=SUFFIX[request.format]))
+    if request.format != "pydp":
+        from pydp_cli.cli.whole_file_formats import age_encryption
+
+        if request.format == "fernet":
+            raise UsageError("Fernet files are only read", hint="leave out --format, or use --format age")
+        foreign = age_encryption(request)
+        _run(request, pairs, lambda source, sink, _: foreign(source, sink))
+        return
     wraps = _wraps(request)
     created = int(time.time())
 
@@ -62,6 +72,12 @@ def run_whole_file_decrypt(request: WholeFile, others: Mapping[str, object] | No
     """Decrypt each input: `NAME.pydp` becomes `NAME`, or what the output says; all of them or none."""
     _check(request, others or {})
     pairs = _pairs(request, _decrypted_name)
+    if request.format != "pydp":
+        from pydp_cli.cli.whole_file_formats import age_decryption, fernet_decryption
+
+        foreign = (age_decryption if request.format == "age" else fernet_decryption)(request)
+        _run(request, pairs, lambda source, sink, _: foreign(source, sink))
+        return
     unwraps = _unwraps(request)
 
     def decrypt(source: Any, sink: Any, names: _Names) -> None:
@@ -209,10 +225,10 @@ def _pairs(request: WholeFile, named: Callable[[str], str]) -> list[_Names]:
     return pairs
 
 
-def _encrypted_name(source: str) -> str:
+def _encrypted_name(source: str, *, suffix: str) -> str:
     if source == STDIN:
         raise UsageError("standard input has no name for a file in a folder", hint="name the output file with -o")
-    return source + SUFFIX["pydp"]
+    return source + suffix
 
 
 def _decrypted_name(source: str) -> str:

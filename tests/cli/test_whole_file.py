@@ -193,3 +193,60 @@ def test_a_damaged_header_copy_is_told(notes):
 
     assert result.code == 0
     assert "one of the two copies" in result.err
+
+
+def test_age_files_are_written_and_read(notes):
+    pyrage = pytest.importorskip("pyrage")
+    identity = pyrage.x25519.Identity.generate()
+    notes.write("id", f"# made by another tool\n{identity}\n").chmod(0o600)
+    notes.write("team", f"# the team\n{identity.to_public()}\n")
+
+    made = notes.pydp("encrypt", "--whole-file", "notes.pdf", "--format", "age", "--recipient", "team")
+    read = notes.pydp("decrypt", "--whole-file", "notes.pdf.age", "--format", "age", "--identity", "id", "-o", "clear")
+
+    assert (made.code, read.code) == (0, 0)
+    assert notes.path("clear").read_bytes() == NOTES
+    assert pyrage.decrypt(notes.path("notes.pdf.age").read_bytes(), [identity]) == NOTES
+
+
+def test_age_files_have_a_passphrase_where_there_are_no_recipients(notes):
+    notes.write("pw", "open sesame\n").chmod(0o600)
+    notes.write("wrong", "open\n").chmod(0o600)
+    age = ("--whole-file", "--format", "age", "--passphrase-file")
+
+    assert notes.pydp("encrypt", "notes.pdf", *age, "pw").code == 0
+    assert notes.pydp("decrypt", "notes.pdf.age", *age, "wrong", "-o", "clear").code == 3
+    assert notes.pydp("decrypt", "notes.pdf.age", *age, "pw", "-o", "clear").code == 0
+    assert notes.path("clear").read_bytes() == NOTES
+
+
+def test_a_damaged_age_file_is_exit_3_and_nothing_is_published(notes):
+    pyrage = pytest.importorskip("pyrage")
+    identity = pyrage.x25519.Identity.generate()
+    notes.write("id", f"{identity}\n").chmod(0o600)
+    raw = pyrage.encrypt(NOTES, [identity.to_public()])
+    notes.write("a.age", raw[:-1])
+
+    result = notes.pydp("decrypt", "--whole-file", "a.age", "--format", "age", "--identity", "id")
+
+    assert result.code == 3
+    assert not notes.path("a").exists()
+
+
+def test_fernet_files_are_read_and_not_written(notes):
+    from cryptography.fernet import Fernet
+
+    key = Fernet.generate_key()
+    notes.write("fernet.key", key + b"\n").chmod(0o600)
+    notes.write("old.fernet", Fernet(key).encrypt(NOTES))
+    fernet = ("--whole-file", "--format", "fernet")
+
+    assert notes.pydp("decrypt", "old.fernet", *fernet, "--identity", "fernet.key").code == 0
+    assert notes.path("old").read_bytes() == NOTES
+    assert notes.pydp("decrypt", "old.fernet", *fernet, "-o", "clear").code == 2
+    assert notes.pydp("encrypt", "notes.pdf", *fernet).code == 2
+
+
+@pytest.mark.parametrize("bound", [("--name", "a"), ("--context", "a")])
+def test_what_age_cannot_bind_is_not_pretended(notes, bound):
+    assert notes.pydp("encrypt", "--whole-file", "notes.pdf", "--format", "age", *bound).code == 2
