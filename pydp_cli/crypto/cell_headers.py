@@ -35,7 +35,7 @@ def count_by_key(column: pa.Array) -> Counter[bytes]:
     counts: Counter[bytes] = Counter()
     cells, text = cells_of(column), _is_text(column.type)
     for first in range(0, len(cells), _SCAN_ROWS):
-        words, lengths = _words(cells, slice(first, first + _SCAN_ROWS), text=text)
+        words, lengths = header_words(cells, slice(first, first + _SCAN_ROWS), text=text)
         for word, rows in _distinct(words):
             header = _header(word, text=text)
             if header is not None:
@@ -50,7 +50,7 @@ def under_key(column: pa.Array, key_id: bytes) -> pa.BooleanArray:
     found: Valid = np.zeros(len(cells), dtype=np.bool_)
     for first in range(0, len(cells), _SCAN_ROWS):
         place = slice(first, first + _SCAN_ROWS)
-        words, lengths = _words(cells, place, text=text)
+        words, lengths = header_words(cells, place, text=text)
         for mode in LEAST_BYTES:
             for word in _spellings(bytes([mode]) + key_id, text=text):
                 found[place] |= (words == word) & (lengths >= _least(mode, text=text))
@@ -68,7 +68,7 @@ def _least(mode: int, *, text: bool) -> int:
     return -(-LEAST_BYTES[mode] // 3) * 4 if text else LEAST_BYTES[mode]
 
 
-def _words(cells: Cells, place: slice, *, text: bool) -> tuple[Words, npt.NDArray[np.int64]]:
+def header_words(cells: Cells, place: slice, *, text: bool) -> tuple[Words, npt.NDArray[np.int64]]:
     """Give the bytes that hold the header of each value as a number, and its length; zero where it is too short."""
     batch = cells.batch(slice(place.start, min(place.stop, len(cells))))
     size = len(cells.data)

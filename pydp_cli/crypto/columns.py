@@ -50,11 +50,15 @@ class Values:
 
 @dataclass(frozen=True)
 class Cells:
-    """A whole column, without a copy of it: Arrow's data and offsets."""
+    """A whole column, without a copy of it: Arrow's data and offsets.
+
+    Where there are `lengths`, values end before the next one begins.
+    """
 
     data: Bytes
     offsets: Offsets
     valid: Valid | None
+    lengths: Index | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -67,7 +71,7 @@ class Cells:
     def batch(self, place: slice) -> Values:
         """Give the rows from `place.start` to `place.stop`."""
         offsets = self.offsets[place.start : place.stop + 1].astype(np.int64)
-        lengths = np.diff(offsets)
+        lengths = np.diff(offsets) if self.lengths is None else self.lengths[place]
         if self.valid is None:
             return Values(self.data, offsets[:-1], lengths)
         valid = self.valid[place]

@@ -96,19 +96,35 @@ def encrypt(key: bytes, column: pa.Array, associated_data: AssociatedData = ()) 
 
 def encrypt_values(siv: Siv, cells: Cells, associated_data: AssociatedData, prefix: Bytes | None = None) -> pa.Array:
     """Encrypt cells, each with its own `prefix` (`[n, p]` bytes, not encrypted) in front of its SIV."""
+    sealed = seal_values(siv, cells, associated_data, prefix)
+    return binary_array(np.asarray(sealed.offsets, dtype=np.int64), sealed.data, sealed.valid)
+
+
+def seal_values(
+    siv: Siv, cells: Cells, associated_data: AssociatedData, prefix: Bytes | None = None, *, align: int = 1
+) -> Cells:
+    """Encrypt cells as `encrypt_values` does, each from a multiple of `align` bytes on, with zeros between them."""
     front = np.zeros((len(cells), 0), dtype=np.uint8) if prefix is None else prefix
     room = front.shape[1] + BLOCK
     associated = Associated.of(associated_data, len(cells))
-    out = np.empty(cells.size + room * len(cells) + BLOCK, dtype=np.uint8)
+    out = np.empty(cells.size + (room + align - 1) * len(cells) + BLOCK, dtype=np.uint8)
     offsets = np.zeros(len(cells) + 1, dtype=np.int64)
+    lengths = None if align == 1 else np.empty(len(cells), dtype=np.int64)
     for place, batch in cells.batches():
         grown = batch.lengths + room
         if batch.valid is not None:
             grown = np.where(batch.valid, grown, 0)
+        if lengths is not None:
+            lengths[place] = grown
+            grown = -(-grown // align) * align
         ends = offsets_of(grown) + offsets[place.start]
         offsets[place.start + 1 : place.stop + 1] = ends[1:]
         _seal(_Work(siv, batch, associated, place.start, out, ends[:-1]), front[place])
-    return binary_array(offsets, out, cells.valid)
+    if lengths is not None:
+        ends, gaps = offsets[:-1] + lengths, np.diff(offsets) - lengths
+        for step in range(align - 1):
+            out[(ends + step)[gaps > step]] = 0
+    return Cells(out[: int(offsets[-1])], offsets, cells.valid, lengths)
 
 
 def _seal(work: _Work, front: Bytes) -> None:

@@ -32,7 +32,10 @@ def to_cell_text(column: pa.Array) -> pa.StringArray:
         return canonical_text(column)
     if not has_cell_text(kind):
         raise UnsupportedType(f"values of type {kind} cannot be encrypted: they have no canonical text")
-    text = to_json(column, canonical_text) if pa.types.is_nested(kind) else canonical_text(column)
+    try:
+        text = to_json(column, canonical_text) if pa.types.is_nested(kind) else canonical_text(column)
+    except pa.ArrowInvalid:  # its message quotes the value
+        raise _lost(()) from None
     if not _is_always_exact(kind):
         _check_read_back(text, column)
     return text
@@ -90,7 +93,7 @@ def _check_read_back(text: pa.StringArray, column: pa.Array) -> None:
         raise _lost(error.rows) from None
     again = to_json(back, canonical_text) if pa.types.is_nested(column.type) else canonical_text(back)
     same = pc.fill_null(pc.equal(again, text), fill_value=True)
-    if not pc.all(same).as_py() or back.null_count != column.null_count:
+    if not pc.all(same, min_count=0).as_py() or back.null_count != column.null_count:
         raise _lost(tuple(np.flatnonzero(~same.to_numpy(zero_copy_only=False))[:MOST_ROWS_NAMED].tolist()))
     if not _equal(back, column):
         raise _lost(tuple(_differing(back, column)))

@@ -10,8 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pydp_cli.crypto import base64_column
-from pydp_cli.crypto.cells import Opened, Place, Plaintext, count_by_key, open_cells, seal_cells
+from pydp_cli.crypto.cells import (
+    Opened,
+    Place,
+    Plaintext,
+    count_by_key,
+    open_base64,
+    open_cells,
+    seal_base64,
+    seal_cells,
+)
 from pydp_cli.errors import BadValue, Tampered, WrongKey
 from pydp_cli.transforms.canonical import canonical_text
 from pydp_cli.transforms.cell_text import from_cell_text, to_cell_text
@@ -70,7 +78,8 @@ class EncryptCells:
 
     def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
         """Encrypt the column; `rows` hold the columns that the cells are bound to."""
-        cells = seal_cells(
+        seal = seal_base64 if self.as_text else seal_cells
+        return seal(
             to_cell_text(column),
             self.key,
             self.key_id,
@@ -79,7 +88,6 @@ class EncryptCells:
             deterministic=self.deterministic,
             plaintext=self.plaintext,
         )
-        return base64_column.encode(cells) if self.as_text else cells
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,9 @@ class DecryptCells:
 
     def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
         """Decrypt the column. Unless told otherwise, one bad cell fails all: raises `Tampered` or `WrongKey`."""
-        cells, malformed = _raw(column)
-        opened = open_cells(cells, self.keys, self.place, [bound.text(rows) for bound in self.bind])
-        failed = np.union1d(opened.failed, malformed)
+        unseal = open_base64 if is_text(column.type) else open_cells
+        opened = unseal(column, self.keys, self.place, [bound.text(rows) for bound in self.bind])
+        failed = opened.failed
         lost = len(failed) + sum(len(of_key) for of_key in opened.unknown.values())
         if lost and self.on_error == "stop":
             self._refuse(opened, failed)
@@ -155,13 +163,6 @@ def looks_encrypted(column: pa.Array, key_ids: frozenset[bytes]) -> bool:
     present = len(column) - column.null_count
     found = count_by_key(column)
     return any(key_id in key_ids for key_id in found) or 2 * sum(found.values()) > present
-
-
-def _raw(column: pa.Array) -> tuple[pa.BinaryArray, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-    """Give cells as bytes, and the rows that are no base64, as null."""
-    if is_text(column.type):
-        return base64_column.decode(column)
-    return column, np.zeros(0, dtype=np.int64)
 
 
 def _note(rows: Rows, column: str, count: int) -> None:
