@@ -9,8 +9,9 @@ from datetime import date
 import pyarrow as pa
 
 from pydp_cli.errors import PolicyError, UnsupportedType, UsageError
+from pydp_cli.pipeline.cell_metadata import KEY, Mark, field_before, marked
 from pydp_cli.pipeline.compilation import Compilation, Decryption, Keys, KeySource, declared_type, logical_schema
-from pydp_cli.pipeline.decrypt import plan_decrypt
+from pydp_cli.pipeline.decrypt import can_be_undone, plan_decrypt
 from pydp_cli.pipeline.encrypt import plan_encrypt
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, KeyUse, Parse, Pipeline, RowFilter
 from pydp_cli.pipeline.physical import stored_type
@@ -96,8 +97,7 @@ def _plan_column(compilation: Compilation, column: pa.Field) -> ColumnPlan:
             return ColumnPlan(column.name, column.type, declared, (), None)
         steps.extend(bound)
         taken = steps[-1].given
-    output = column.with_type(stored_type(column.type, taken))
-    output = output.with_metadata(_marked(column, treated.anonymize, keys.uses))
+    output = _treated_field(compilation, column, taken, treated.anonymize, keys.uses)
     if any(spec.options.makes_null() for spec in treated.anonymize):
         output = output.with_nullable(True)
     return ColumnPlan(column.name, column.type, declared, tuple(steps), output, tuple(keys.uses))
@@ -142,13 +142,25 @@ def _bind(
     return steps
 
 
-def _marked(column: pa.Field, specs: tuple[StepSpec, ...], uses: list[KeyUse]) -> dict[bytes, bytes]:
-    """Note in the field's metadata what treated the column, and which version of which key."""
-    mark = {
-        "treatment": [spec.name for spec in specs],
-        "keys": [{"name": use.name, "id": use.key_id} for use in uses],
-    }
-    return {**(column.metadata or {}), b"pydp": json.dumps(mark, sort_keys=True).encode()}
+def _treated_field(
+    compilation: Compilation, column: pa.Field, kind: pa.DataType, specs: tuple[StepSpec, ...], uses: list[KeyUse]
+) -> pa.Field:
+    """Give the field of a treated column, with what treated it and which version of which key in its metadata."""
+    output = column.with_type(stored_type(column.type, kind))
+    names = [spec.name for spec in specs]
+    if len(specs) == 1 and can_be_undone(specs[0]):
+        options = specs[0].options.model_dump(mode="json", exclude_defaults=True)
+        noted = {"transform": names[0], "options": options}
+        release = compilation.dataset.release or compilation.policy.release
+        if release is not None:
+            noted["release"] = release
+        before = field_before(column, declared_type(compilation.dataset, column))
+        mark = Mark("token", compilation.name, before, options=noted, keys=tuple(uses))
+        return marked(output, mark, treatment=names)
+    mark_text = json.dumps(
+        {"treatment": names, "keys": [{"name": use.name, "id": use.key_id} for use in uses]}, sort_keys=True
+    )
+    return output.with_metadata({**(column.metadata or {}), KEY: mark_text.encode()})
 
 
 def _row_filters(compilation: Compilation) -> tuple[RowFilter, ...]:

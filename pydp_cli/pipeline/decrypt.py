@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
+from pydantic import ValidationError
 
-from pydp_cli.errors import KeyringError, Refused, UsageError, WrongKey
+from pydp_cli.errors import InputError, KeyringError, Refused, UsageError, WrongKey
 from pydp_cli.pipeline.cell_metadata import KEY, Mark, mark_of, restored
-from pydp_cli.pipeline.compilation import Compilation
-from pydp_cli.pipeline.encrypt import cell_place
+from pydp_cli.pipeline.compilation import Compilation, KeySource
+from pydp_cli.pipeline.encrypt import cell_place, index_name, preserve_format, shape_of
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.policy.column_types import dense_type
-from pydp_cli.policy.encryption import EncryptSpec
+from pydp_cli.policy.encryption import EncryptSpec, FpeSpec
 from pydp_cli.transforms.cells import Bound, DecryptCells, ExpectNoCells, OnError, Place, looks_encrypted
 from pydp_cli.transforms.findings import did_you_mean
+from pydp_cli.transforms.fpe import Shape
+from pydp_cli.transforms.registry import Binding, TransformOptions, find_transform
+from pydp_cli.transforms.treatment import StepSpec
 from pydp_cli.transforms.types import is_text
 
 IN_CLEAR = "everything: it is in clear again"
@@ -54,28 +59,123 @@ class _Planner:
         """Plan one column."""
         name, wanted = column.name, self.compilation.decryption.columns
         kept = ColumnPlan(name, column.type, None, (), column)
-        if wanted is not None and name not in wanted:
-            return kept
         mark = mark_of(column)
+        if self._is_spent_index(name, mark):
+            return ColumnPlan(name, column.type, None, (), None)
+        if (wanted is not None and name not in wanted) or (mark is not None and mark.way == "blind_index"):
+            return kept
         if mark is not None:
             return self._marked(column, mark)
-        if _may_hold_cells(column.type):
-            return self._unmarked(column) or kept
-        if wanted is not None:
+        undone = self._unmarked(column)
+        if undone is None and wanted is not None:
             raise UsageError("the column is not encrypted", place=f'column "{name}"')
-        return kept
+        return undone or kept
 
     def _unmarked(self, column: pa.Field) -> ColumnPlan | None:
         """Plan a column by the policy, or else by what its first cells look like; None where it is in clear."""
-        name = column.name
-        spec, named = self._spec(name), self.compilation.decryption.columns is not None
-        seen = True if spec is not None or named else self._seen(name)
-        if seen is None:
+        name, named = column.name, self.compilation.decryption.columns is not None
+        spec = self._spec(name)
+        if self.has_tokens and (spec is None or not named):
+            return self._policy_token(column)
+        if spec is not None and spec.fpe is not None:
+            place = cell_place(self.compilation, name, spec)
+            return self._format(column, place, shape_of(name, spec), None, _cleared(column))
+        if spec is not None:
+            return self._expected_cells(column, cell_place(self.compilation, name, spec))
+        seen = self._seen(name) if _may_hold_cells(column.type) else False
+        if seen is None and not named:
             return ColumnPlan(name, column.type, None, (self._watch(column),), column)
-        if not seen:
+        if seen or (named and self._token_of(name) is None):
+            return self._expected_cells(column, Place(self.compilation.name, name))
+        return self._policy_token(column) if named else None
+
+    def _expected_cells(self, column: pa.Field, place: Place) -> ColumnPlan | None:
+        """Plan a column that must hold cells; None where it cannot."""
+        if not _may_hold_cells(column.type):
             return None
-        place = Place(self.compilation.name, name) if spec is None else cell_place(self.compilation, name, spec)
-        return self._cells(column, place, _plain_output(column, self._declared(name)))
+        return self._cells(column, place, _plain_output(column, self._declared(column.name)))
+
+    def _is_spent_index(self, name: str, mark: Mark | None) -> bool:
+        """Tell whether a column is the blind index of one that is decrypted, and goes with it."""
+        if mark is None:
+            return name in self.indexed
+        wanted = self.compilation.decryption.columns
+        return mark.way == "blind_index" and (wanted is None or mark.of in wanted)
+
+    @cached_property
+    def indexed(self) -> frozenset[str]:
+        """Name the blind indexes of columns that are decrypted, which no metadata marks."""
+        wanted = self.compilation.decryption.columns
+        columns = self.compilation.dataset.columns
+        return frozenset(
+            index_name(name)
+            for name in self.compilation.schema.names
+            if name in columns and (spec := columns[name].encrypt) is not None and spec.blind_index is not None
+            if wanted is None or name in wanted
+        )
+
+    @cached_property
+    def has_tokens(self) -> bool:
+        """Whether the file was made by `anonymize`, as far as one can tell: cells are expected, and there are none."""
+        schema = self.compilation.schema
+        marks = [mark for column in schema if (mark := mark_of(column)) is not None]
+        specs = [spec for name in schema.names if (spec := self._spec(name)) is not None]
+        if any(mark.way != "token" for mark in marks) or any(spec.fpe is not None for spec in specs):
+            return False
+        if not any(self._token_of(name) for name in schema.names):
+            return False
+        return not any(_may_hold_cells(column.type) and self._seen(column.name) for column in schema)
+
+    def _token_of(self, name: str) -> StepSpec | None:
+        """Give the one step that makes tokens of a column, if the policy says so."""
+        treated = self.compilation.dataset.columns.get(name)
+        steps = () if treated is None or treated.anonymize is None else treated.anonymize
+        if len(steps) != 1 or not can_be_undone(steps[0]):
+            return None
+        return steps[0]
+
+    def _policy_token(self, column: pa.Field) -> ColumnPlan | None:
+        """Plan to undo the tokens that the policy says the column has."""
+        step = self._token_of(column.name)
+        if step is None:
+            return None
+        release = self.compilation.dataset.release or self.compilation.policy.release
+        was = self._declared(column.name) or dense_type(column.type)
+        output = pa.field(column.name, was if is_text(column.type) else column.type, True)
+        return self._tokens(column, step.options, release, None, output)
+
+    def _tokens(
+        self,
+        column: pa.Field,
+        options: TransformOptions,
+        release: str | None,
+        version: bytes | None,
+        output: pa.Field,
+    ) -> ColumnPlan:
+        """Plan to undo tokens."""
+        self.found.append(column.name)
+        keys = KeySource(self.compilation.keyring, version=version)
+        was = dense_type(output.type)
+        token = options.gives(was)
+        assert token is not None
+        binding = Binding(self.compilation.name, column.name, was, keys, release=release)
+        stored = dense_type(column.type)
+        declared = token if is_text(stored) and not is_text(token) else None
+        undo = getattr(options, "bind_inverse")(binding)  # noqa: B009 - not every transform has one
+        step = BoundStep("undo token", undo, declared or stored, was, leaks=IN_CLEAR)
+        return ColumnPlan(column.name, column.type, declared, (step,), output, tuple(keys.uses))
+
+    def _format(
+        self, column: pa.Field, place: Place, shape: Shape, version: bytes | None, output: pa.Field
+    ) -> ColumnPlan:
+        """Plan to undo format-preserving encryption."""
+        self.found.append(column.name)
+        keys = KeySource(self.compilation.keyring, version=version)
+        kind = dense_type(column.type)
+        if not is_text(kind):
+            raise UsageError(f"format-preserving encryption makes text, not {kind}", place=f'column "{column.name}"')
+        step = BoundStep("decrypt (fpe)", preserve_format(keys, place, shape, undo=True), kind, kind, leaks=IN_CLEAR)
+        return ColumnPlan(column.name, column.type, None, (step,), output, tuple(keys.uses))
 
     def _spec(self, name: str) -> EncryptSpec | None:
         treated = self.compilation.dataset.columns.get(name)
@@ -86,10 +186,13 @@ class _Planner:
         return None if treated is None else treated.type
 
     def _seen(self, name: str) -> bool | None:
-        """Tell whether the first rows hold cells; None where they hold nothing."""
+        """Tell whether the first rows hold cells; None where they hold nothing.
+
+        A file whose metadata tells of some columns is taken to tell of all.
+        """
         sample = self.compilation.decryption.sample
         if sample is None:
-            return None
+            return False if any(encrypted_columns(self.compilation.schema)) else None
         values = densify(sample.column(name))
         if values.null_count == len(values):
             return None
@@ -105,9 +208,16 @@ class _Planner:
 
     def _marked(self, column: pa.Field, mark: Mark) -> ColumnPlan:
         """Plan a column whose metadata says how it was encrypted."""
-        spec = self._spec(column.name)
-        place = self._marked_place(column.name, mark, spec)
-        return self._cells(column, place, restored(column, mark))
+        name, spec = column.name, self._spec(column.name)
+        version = bytes.fromhex(mark.keys[0].key_id) if mark.keys else None
+        output = restored(column, mark)
+        if mark.way == "token":
+            return self._tokens(column, _noted_transform(column, mark), mark.options.get("release"), version, output)
+        place = self._marked_place(name, mark, spec)
+        if mark.way == "fpe":
+            noted = EncryptSpec(fpe=FpeSpec.model_validate(mark.options))
+            return self._format(column, place, shape_of(name, noted), version, output)
+        return self._cells(column, place, output)
 
     def _marked_place(self, name: str, mark: Mark, spec: EncryptSpec | None) -> Place:
         """Give the place of a column's cells, where the metadata and the policy agree on it."""
@@ -192,6 +302,28 @@ def encrypted_columns(schema: pa.Schema) -> Iterator[tuple[str, Mark]]:
         mark = mark_of(column)
         if mark is not None:
             yield column.name, mark
+
+
+def _noted_transform(column: pa.Field, mark: Mark) -> TransformOptions:
+    """Read which transform made a column's tokens."""
+    found = find_transform(str(mark.options.get("transform")))
+    try:
+        options = None if found is None else found.model_validate(mark.options.get("options", {}))
+    except ValidationError:
+        options = None
+    if options is None or not hasattr(options, "bind_inverse"):
+        raise InputError("the column's metadata about its tokens is damaged", place=f'column "{column.name}"')
+    return options
+
+
+def can_be_undone(step: StepSpec) -> bool:
+    """Tell whether a step makes tokens that a key brings back."""
+    return step.when is None and hasattr(step.options, "bind_inverse")
+
+
+def _cleared(column: pa.Field) -> pa.Field:
+    """Give a field without pydp's own metadata."""
+    return column.with_metadata({key: value for key, value in (column.metadata or {}).items() if key != KEY} or None)
 
 
 def _may_hold_cells(kind: pa.DataType) -> bool:

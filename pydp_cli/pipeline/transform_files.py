@@ -24,6 +24,7 @@ from pydp_cli.errors import InputError, UsageError
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.compilation import Decryption
 from pydp_cli.pipeline.compile import compile_pipeline
+from pydp_cli.pipeline.decrypt import encrypted_columns
 from pydp_cli.pipeline.head import Head, read_head
 from pydp_cli.pipeline.local import run_file
 from pydp_cli.pipeline.model import Pipeline
@@ -131,7 +132,7 @@ def plan_jobs(request: Request, open_keyring: OpenKeyring, closing: ExitStack) -
             file, csv_options=policy.datasets[name].csv, set_aside=request.bad_rows is not None, closing=closing
         )
         decryption, head = request.decryption, None
-        if request.command == "decrypt":
+        if request.command == "decrypt" and not any(encrypted_columns(source.schema)):
             head = read_head(source)
             decryption = replace(decryption, sample=head.batch)
         pipeline = compile_pipeline(
@@ -239,14 +240,20 @@ def _run_job(
     staged = publication.stage(job.target.path, in_place=request.in_place)
     treated = frozenset(plan.name for plan in job.pipeline.plans if not plan.untouched)
     reading, sink = _ends(job, staged.stream, treated, request.workers)
-    counts = run_file(
-        reading,
-        sink,
-        job.pipeline,
-        name=name,
-        workers=request.workers,
-        measure=request.measure,
-        on_rejected=set_aside,
-        on_rows=None if progress is None else lambda rows: progress(name, rows),
-    )
+    try:
+        counts = run_file(
+            reading,
+            sink,
+            job.pipeline,
+            name=name,
+            workers=request.workers,
+            measure=request.measure,
+            on_rejected=set_aside,
+            on_rows=None if progress is None else lambda rows: progress(name, rows),
+        )
+    except BaseException:
+        abandon = getattr(sink, "abandon", None)
+        if abandon is not None:
+            abandon()
+        raise
     return FileReport(job.file.path, job.target.path, counts, rejected, job.pipeline)

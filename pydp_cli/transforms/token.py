@@ -216,7 +216,7 @@ class Tokenize:
                 walking[:, exchanged] = self.cipher(shape, walking[:, exchanged])
                 result[again] = walking
                 again = again[result[again, 0] == 0]
-        _keep_remainder(shape, codes, result)
+        keep_remainder(shape, codes, result)
         return result
 
     def _replace_small(
@@ -245,7 +245,7 @@ class Tokenize:
         return pc.binary_join_element_wise("~", pa.array([bytes(row).decode() for row in digits], pa.string()), "")
 
 
-def _keep_remainder(shape: Layout, old: check_digits.Codes, new: check_digits.Codes) -> None:
+def keep_remainder(shape: Layout, old: check_digits.Codes, new: check_digits.Codes) -> None:
     """Compute the check digits of new codes, so that they are right wherever they were right before."""
     if shape.scheme == "iban":
         is_letter = np.array([10 if kind != DIGIT else 0 for kind in shape.template])
