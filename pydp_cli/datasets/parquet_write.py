@@ -98,10 +98,6 @@ class ParquetSink:
         if self._is_complete():
             self._flush()
 
-    def abandon(self) -> None:
-        """Write no more: the writer would otherwise close the file when it is collected, after the stream is gone."""
-        self._writer.is_open = False
-
     def close(self) -> None:
         """Write the last row group and the footer."""
         self._flush()

@@ -240,20 +240,14 @@ def _run_job(
     staged = publication.stage(job.target.path, in_place=request.in_place)
     treated = frozenset(plan.name for plan in job.pipeline.plans if not plan.untouched)
     reading, sink = _ends(job, staged.stream, treated, request.workers)
-    try:
-        counts = run_file(
-            reading,
-            sink,
-            job.pipeline,
-            name=name,
-            workers=request.workers,
-            measure=request.measure,
-            on_rejected=set_aside,
-            on_rows=None if progress is None else lambda rows: progress(name, rows),
-        )
-    except BaseException:
-        abandon = getattr(sink, "abandon", None)
-        if abandon is not None:
-            abandon()
-        raise
+    counts = run_file(
+        reading,
+        sink,
+        job.pipeline,
+        name=name,
+        workers=request.workers,
+        measure=request.measure,
+        on_rejected=set_aside,
+        on_rows=None if progress is None else lambda rows: progress(name, rows),
+    )
     return FileReport(job.file.path, job.target.path, counts, rejected, job.pipeline)
