@@ -12,7 +12,7 @@ audit/keys              the public keys that signed here
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,12 +89,13 @@ class Folder:
         except OSError as error:
             raise InputError(f"the audit log cannot be read ({error.strerror})", place=str(path)) from error
 
-    def tree(self, *, recompute: bool = False) -> Tree:
-        """Give the tree; with `recompute`, from the lines wherever they are still there."""
-        present = set(self.numbers("jsonl")) if recompute else set[int]()
+    def tree(self, roots: Mapping[int, bytes] | None = None) -> Tree:
+        """Give the tree; `roots` are those that were computed from the lines, and come before what seals say."""
 
         def sealed_root(number: int) -> bytes | None:
-            found = None if number in present else self.checkpoint(self.seal(number))
+            if roots is not None and number in roots:
+                return roots[number]
+            found = self.checkpoint(self.seal(number))
             return None if found is None else found.checkpoint.segment_root
 
         kept: dict[int, list[bytes]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -17,6 +17,7 @@ from pydp_cli.pipeline.references import ReferenceKey, reference_keys
 from pydp_cli.policy.model import DatasetPolicy, Identity, Policy
 from pydp_cli.subjects.catalogue import space_of
 from pydp_cli.subjects.consent import Standing, read_events, standing
+from pydp_cli.subjects.hash_set import HashSet
 
 OpenKeyring = Callable[[], Keyring]
 YES = ("1", "true", "yes", "y", "t", "on", "opt-out", "opted-out")
@@ -39,8 +40,8 @@ class Agreed:
         yes, no = np.zeros(size, bool), np.zeros(size, bool)
         for check in self.checks:
             hashes = check.key.of_column(columns[check.column], check.identity)
-            yes |= _is_in(hashes, check.live)
-            no |= _is_in(hashes, check.barred)
+            yes |= check.live.contains(hashes)
+            no |= check.barred.contains(hashes)
         return pa.array(yes & ~no)
 
 
@@ -60,7 +61,7 @@ class NotOptedOut:
         """Tell whose rows may be used."""
         no = np.zeros(len(next(iter(columns.values()))), bool)
         for check in self.checks:
-            no |= _is_in(check.key.of_column(columns[check.column], check.identity), check.barred)
+            no |= check.barred.contains(check.key.of_column(columns[check.column], check.identity))
         for name in self.signals:
             no |= _says_yes(columns[name])
         return pa.array(~no)
@@ -73,8 +74,8 @@ class Check:
     column: str
     identity: Identity | None
     key: ReferenceKey
-    live: pa.Array = field(repr=False)
-    barred: pa.Array = field(repr=False)
+    live: HashSet
+    barred: HashSet
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,9 @@ class ForPurpose:
                 ) from error
             for key in keys:
                 at = (space, key.key_id.hex())
-                live, barred = now.live.get(at, _NOBODY), now.barred.get(at, _NOBODY)
+                live, barred = HashSet.of(now.live.get(at)), HashSet.of(now.barred.get(at))
                 made.append(Check(column, self.policy.identities[space], key, live, barred))
         return tuple(made)
-
-
-_NOBODY = pa.array([], pa.binary(16))
 
 
 def check_purpose(policy: Policy, dataset: str, purpose: str) -> None:
@@ -173,15 +171,6 @@ def check_purpose(policy: Policy, dataset: str, purpose: str) -> None:
                 )
             ]
         )
-
-
-def _is_in(hashes: pa.FixedSizeBinaryArray, people: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    if not len(people):
-        return np.zeros(len(hashes), bool)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = pc.is_in(hashes, value_set=people, skip_nulls=True).to_numpy(
-        zero_copy_only=False
-    )
-    return found
 
 
 def _says_yes(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -26,14 +26,14 @@ from pydp_cli.keys.keyring import Keyring
 from pydp_cli.policy.identity_text import identity_text
 from pydp_cli.subjects.catalogue import Catalogue, Key
 from pydp_cli.subjects.known import Known, People, distinct_pairs
-from pydp_cli.subjects.scan import Fingerprint, KeyBatch, Wanted, fingerprint, scan_keys
+from pydp_cli.subjects.scan import Fingerprint, KeyBatch, Wanted, fingerprint, merged, scan_keys
 from pydp_cli.subjects.subject import Subject
 from pydp_cli.subjects.treated import Treated
 
 Verdict = Literal["found", "not found", "ambiguous", "limit"]
 MAX_IDENTITIES = 50
 MAX_ROUNDS = 100
-PRUNE_UP_TO = 100_000
+PRUNE_UP_TO = 10_000
 
 
 @dataclass(frozen=True)
@@ -200,23 +200,29 @@ class _Search:
         for key in keys:
             self.treated.spell(key.space, self.known[key.space], self.people)
         self.searched[name] = self._state(name)
+        versions, wanted = self.searched[name], self._wanted(keys)
         for file in self.files[name]:
             if self.progress is not None:
                 self.progress(file.path)
-            self.found[name, file.path] = self._search_file(name, file, keys)
+            if self._state(name) != versions:
+                versions, wanted = self._state(name), self._wanted(keys)
+            self.found[name, file.path] = self._search_file(name, file, keys, wanted)
 
-    def _search_file(self, name: str, file: InputFile, keys: tuple[Key, ...]) -> FileMatches:
+    def _search_file(
+        self, name: str, file: InputFile, keys: tuple[Key, ...], wanted: dict[str, Wanted] | None
+    ) -> FileMatches:
         before = fingerprint(file)
         parts: list[pa.Table] = []
         end = 0
         dataset = self.catalogue.policy.datasets[name]
-        for batch in scan_keys(
+        batches = scan_keys(
             file,
             [key.column for key in keys],
             csv=dataset.csv,
             decode=lambda schema, sample, columns: self.treated.decoder(name, schema, sample, columns),
-            wanted=self._wanted(keys),
-        ):
+            wanted=wanted,
+        )
+        for batch in merged(batches):
             end = batch.start + batch.num_rows
             part = self._match(batch, keys)
             if part.num_rows:
@@ -283,12 +289,12 @@ class _Search:
             new = pc.and_(chosen, pc.and_(pc.invert(by[key]), text.is_valid()))
             if not new.true_count:
                 continue
+            source = next(other for other in by if pc.any(pc.and_(new, by[other])).as_py())
+            gave = self.gave.setdefault((source.dataset, source.column), Counter())
             for value, subject in distinct_pairs(text.filter(new), own.filter(new)):
-                if self.people.root(subject) in self.over:
+                if self.over and self.people.root(subject) in self.over:
                     continue
-                if self.known[key.space].add(value, subject, self.people):
-                    source = next(other for other in by if pc.any(pc.and_(new, by[other])).as_py())
-                    self.gave.setdefault((source.dataset, source.column), Counter())[key.space] += 1
+                gave[key.space] += self.known[key.space].add(value, subject, self.people)
 
     def _drop_those_over_the_limit(self) -> None:
         """Stop following people of whom there are too many identifiers: something shared joined strangers."""
@@ -361,7 +367,8 @@ class _Search:
                 matches = self.found.get((key.dataset, file.path))
                 if matches is not None:
                     rows += pc.sum(pc.equal(matches.by, matches.keys.index(key.column))).as_py() or 0
-            gave = tuple(self.gave.get((key.dataset, key.column), Counter()).items())
+            given = self.gave.get((key.dataset, key.column), Counter())
+            gave = tuple((space, count) for space, count in given.items() if count)
             steps.append(Step(key.space, key.dataset, key.column, rows, gave))
         return steps
 

@@ -23,6 +23,8 @@ from pydp_cli.pipeline.readable import Readable
 from pydp_cli.policy.identity_text import check_type
 
 BATCH_ROWS = 1 << 17
+MERGED_ROWS = 1 << 20
+"""Rows that are looked up together: what is looked for is hashed once for each look-up."""
 Fingerprint = tuple[int, int, int]
 Decode = Callable[[pa.Schema, pa.RecordBatch | None, list[str]], Readable | None]
 """Given a file's schema, its first rows (of text) and columns: what decrypts those that are encrypted."""
@@ -101,6 +103,28 @@ def scan_keys(
             for name, value in partitions.items():
                 found[name] = pa.array([value], pa.string()).take(pa.array(np.zeros(batch.num_rows, np.int32)))
             yield KeyBatch(start, found, batch.num_rows)
+
+
+def merged(batches: Iterable[KeyBatch], most_rows: int = MERGED_ROWS) -> Iterator[KeyBatch]:
+    """Put batches that follow each other together, up to a number of rows."""
+    waiting: list[KeyBatch] = []
+    rows = 0
+    for batch in batches:
+        if waiting and (rows + batch.num_rows > most_rows or waiting[0].start + rows != batch.start):
+            yield _joined(waiting, rows)
+            waiting, rows = [], 0
+        waiting.append(batch)
+        rows += batch.num_rows
+    if waiting:
+        yield _joined(waiting, rows)
+
+
+def _joined(batches: list[KeyBatch], rows: int) -> KeyBatch:
+    if len(batches) == 1:
+        return batches[0]
+    names = batches[0].columns
+    columns = {name: pa.concat_arrays([batch.columns[name] for batch in batches]) for name in names}
+    return KeyBatch(batches[0].start, columns, rows)
 
 
 def _check_columns(source: Source, file: InputFile, columns: Sequence[str]) -> None:
