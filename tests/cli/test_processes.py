@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +110,11 @@ def test_two_runs_on_one_target_leave_one_whole_file(big):
     assert [run.wait() for run in runs] == [0, 0]
     assert big.read("out.csv") == big.read("big.csv")
     assert big.left_over() == []
+
+
+def test_an_answer_that_cannot_be_written_is_told(work):
+    with Path("/dev/full").open("wb") as full:
+        process = work.start("policy", "schema", stdout=full, stderr=subprocess.PIPE)
+        _, said = process.communicate()
+    assert process.returncode == 2
+    assert said == b"pydp: error: standard output: cannot be written (no space left on device)\n"
