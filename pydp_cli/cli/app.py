@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -98,7 +99,7 @@ def run(arguments: list[str]) -> int:
     try:
         _refuse_nul(arguments)
         result = command.main(args=arguments or ["--help"], prog_name="pydp", standalone_mode=False)
-        _flush()
+        sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the last line of defence: a bug must not print data
         return _exit_code(error)
     return result if isinstance(result, int) else 0
@@ -109,17 +110,6 @@ def _refuse_nul(arguments: list[str]) -> None:
     for position, argument in enumerate(arguments, 1):
         if "\0" in argument:
             raise UsageError(f"argument {position} holds a NUL character")
-
-
-def _flush() -> None:
-    """Write what is left for standard output."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        reason = (error.strerror or "error").lower()
-        raise OutputError(f"cannot be written ({reason})", place="standard output") from error
 
 
 def _exit_code(error: BaseException) -> int:
@@ -136,6 +126,9 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(cause, BrokenPipeError):
         _silence_stdout()
         return 0
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        print_error(OutputError("the disk is full", place=str(error.filename or "standard output")))
+        return OutputError.exit_code
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED + signal.SIGINT
     from pydp_cli.cli.crash import report_crash

@@ -117,4 +117,4 @@ def test_an_answer_that_cannot_be_written_is_told(work):
         process = work.start("policy", "schema", stdout=full, stderr=subprocess.PIPE)
         _, said = process.communicate()
     assert process.returncode == 2
-    assert said == b"pydp: error: standard output: cannot be written (no space left on device)\n"
+    assert said == b"pydp: error: standard output: the disk is full\n"
