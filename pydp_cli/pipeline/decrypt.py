@@ -78,10 +78,10 @@ class _Planner:
         if self.has_tokens and (spec is None or not named):
             return self._policy_token(column)
         if spec is not None and spec.fpe is not None:
-            place = cell_place(self.compilation, name, spec)
+            place = cell_place(self.compilation.name, name, spec)
             return self._format(column, place, shape_of(name, spec), None, _cleared(column))
         if spec is not None:
-            return self._expected_cells(column, cell_place(self.compilation, name, spec))
+            return self._expected_cells(column, cell_place(self.compilation.name, name, spec))
         seen = self._seen(name) if _may_hold_cells(column.type) else False
         if seen is None and not named:
             return ColumnPlan(name, column.type, None, (self._watch(column),), column)
@@ -225,7 +225,7 @@ class _Planner:
         if self.compilation.decryption.adhoc and spec is None:
             return told
         if spec is not None:
-            expected = cell_place(self.compilation, name, spec)
+            expected = cell_place(self.compilation.name, name, spec)
         else:
             expected = Place(self.compilation.name, name, mark.domain, mark.bind)
         if told != expected and not (told.domain is not None and told.domain == expected.domain):
@@ -271,7 +271,7 @@ class _Planner:
         if mark is not None:
             place, output = self._marked_place(other, mark, spec), restored(column, mark)
         elif spec is not None:
-            place = cell_place(self.compilation, other, spec)
+            place = cell_place(self.compilation.name, other, spec)
             output = _plain_output(column, self._declared(other))
         elif _may_hold_cells(column.type) and self._seen(other):
             place, output = Place(self.compilation.name, other), _plain_output(column, None)

@@ -13,6 +13,7 @@ from pydp_cli.pipeline.model import BoundStep, ColumnPlan
 from pydp_cli.pipeline.physical import stored_type
 from pydp_cli.policy.column_types import dense_type
 from pydp_cli.policy.encryption import EncryptSpec, FpeSpec
+from pydp_cli.policy.model import Policy
 from pydp_cli.transforms.blind_index import BlindIndex, bits_for
 from pydp_cli.transforms.canonical import has_canonical_text
 from pydp_cli.transforms.cell_text import has_cell_text
@@ -74,9 +75,9 @@ def check_encryption(compilation: Compilation, column: str, spec: EncryptSpec) -
             )
 
 
-def cell_place(compilation: Compilation, column: str, spec: EncryptSpec) -> Place:
+def cell_place(dataset: str, column: str, spec: EncryptSpec) -> Place:
     """Give the place that a column's cells belong to."""
-    return Place(compilation.name, column, spec.domain, tuple(spec.bind))
+    return Place(dataset, column, spec.domain, tuple(spec.bind))
 
 
 def key_version(keyring: Keys | None, name: str | None) -> bytes | None:
@@ -101,7 +102,7 @@ def _plan_cells(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -
             hint="encrypt the whole file with --whole-file",
         )
     keys = KeySource(compilation.keyring, version=key_version(compilation.keyring, spec.key))
-    place = cell_place(compilation, name, spec)
+    place = cell_place(compilation.name, name, spec)
     key = keys.derive("cell", *place.scope)
     as_text = is_text(column.type)
     given = pa.string() if as_text else pa.binary()
@@ -144,7 +145,7 @@ def _plan_format(compilation: Compilation, column: pa.Field, spec: EncryptSpec) 
             hint="declare no type for the column, or use `random`",
         )
     keys = KeySource(compilation.keyring, version=key_version(compilation.keyring, spec.key))
-    function = preserve_format(keys, cell_place(compilation, name, spec), shape_of(name, spec))
+    function = preserve_format(keys, cell_place(compilation.name, name, spec), shape_of(name, spec))
     step = BoundStep("encrypt (fpe)", function, kind, kind, leaks=LEAKS["fpe"], shows_equality=True)
     assert spec.fpe is not None
     mark = Mark(
@@ -179,18 +180,18 @@ def index_name(column: str) -> str:
     return f"{column}_bidx"
 
 
-def blind_index(compilation: Compilation, column: str, spec: EncryptSpec, keys: KeySource) -> BlindIndex:
+def blind_index(policy: Policy, dataset: str, column: str, spec: EncryptSpec, keys: KeySource) -> BlindIndex:
     """Bind a column's blind index to its key."""
     asked = spec.blind_index
     assert asked is not None
-    place = cell_place(compilation, column, spec)
+    place = cell_place(dataset, column, spec)
     try:
         bits = asked.bits if asked.bits is not None else bits_for(asked.population or 0)
     except UsageError as error:
-        error.place = compilation.policy.place_of("datasets", compilation.name, "columns", column, "encrypt")
+        error.place = policy.place_of("datasets", dataset, "columns", column, "encrypt")
         error.place = error.place or f'column "{column}"'
         raise
-    rules = compilation.policy.normalization(compilation.name, column, spec.domain or column)
+    rules = policy.normalization(dataset, column, spec.domain or column)
     return BlindIndex(keys("blind_index", *place.scope, length=INDEX_KEY_BYTES), bits, rules)
 
 
@@ -207,7 +208,7 @@ def _plan_index(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -
     if not has_canonical_text(taken):
         raise UnsupportedType(f"values of type {taken} cannot be indexed", place=f'column "{column.name}"')
     keys = KeySource(compilation.keyring, version=key_version(compilation.keyring, spec.key))
-    function = blind_index(compilation, column.name, spec, keys)
+    function = blind_index(compilation.policy, compilation.name, column.name, spec, keys)
     leaks = f"a hash of {function.bits} bits: which values differ, roughly which are equal, and which are null"
     step = BoundStep("blind index", function, taken, pa.string(), leaks=leaks)
     output = pa.field(name, pa.string(), column.nullable)

@@ -37,6 +37,7 @@ __all__ = [
     "Plaintext",
     "count_by_key",
     "looks_encrypted",
+    "sealed_text",
 ]
 
 OnError = Literal["stop", "keep", "null"]
@@ -156,6 +157,11 @@ class ExpectNoCells:
                 hint="name the column with --columns, so that it is decrypted from the start",
             )
         return column
+
+
+def sealed_text(text: pa.StringArray, key: bytes, key_id: bytes, place: Place, plaintext: Plaintext) -> str:
+    """Give the deterministic cell of one value, in base64: what to search a column for."""
+    return str(seal_base64(text, key, key_id, place, deterministic=True, plaintext=plaintext)[0].as_py())
 
 
 def looks_encrypted(column: pa.Array, key_ids: frozenset[bytes]) -> bool:
