@@ -29,7 +29,10 @@ OPTIONS: dict[str, Any] = {
         int | None,
         typer.Option("--passphrase-fd", min=0, metavar="N", help="An open file descriptor that gives the passphrase."),
     ],
-    "identity": Annotated[Path | None, typer.Option("--identity", help="An identity file that unlocks the keyring.")],
+    "identities": Annotated[
+        list[Path] | None,
+        typer.Option("--identity", help="An identity file that unlocks the keyring, or a whole file; may be repeated."),
+    ],
     "share_files": Annotated[
         list[Path] | None,
         typer.Option("--share-file", help="A file that holds a share of the keyring; once for each share."),
@@ -50,7 +53,7 @@ class Access:
     key_file: Path | None = None
     passphrase_file: Path | None = None
     passphrase_fd: int | None = None
-    identity: Path | None = None
+    identities: list[Path] | None = None
     share_files: list[Path] | None = None
     command: str | None = None
 
@@ -69,7 +72,7 @@ class Access:
         return Unlock(
             key_file=self.key_file,
             passphrase=self._passphrase(),
-            identity=self.identity,
+            identities=tuple(self.identities or ()),
             shares=partial(_shares, tuple(self.share_files)) if self.share_files else None,
             approve=partial(approve, expected=self.command),
         )
@@ -82,7 +85,7 @@ class Access:
 
     def brings_something(self) -> bool:
         """Tell whether the command line names anything that unlocks."""
-        return any((self.key_file, self.passphrase_file, self.identity, self.share_files, self.command)) or (
+        return any((self.key_file, self.passphrase_file, self.identities, self.share_files, self.command)) or (
             self.passphrase_fd is not None
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pydp_cli.cli import options as opt
+from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.cli.whole_file import WholeFile, run_whole_file_decrypt
 from pydp_cli.errors import UsageError
@@ -28,11 +30,12 @@ ON_ERROR = ("stop", "keep", "null")
 
 
 @app.command(epilog=EXAMPLE)
+@with_access
 def decrypt(
     inputs: opt.Inputs = None,
     *,
+    access: Access,
     output: opt.Output = None,
-    policy: opt.PolicyFile = None,
     dataset: opt.Dataset = None,
     settings: Annotated[
         list[str] | None,
@@ -45,10 +48,6 @@ def decrypt(
         str, typer.Option("--on-error", help="What becomes of a cell that fails: stop, keep or null. Counted.")
     ] = "stop",
     whole_file: opt.WholeFile = False,
-    identity: Annotated[
-        list[Path] | None,
-        typer.Option("--identity", help="With --whole-file: a file with an identity; may be repeated."),
-    ] = None,
     file_format: Annotated[
         str, typer.Option("--format", help="With --whole-file: pydp, age, or fernet (keys by --identity).")
     ] = "pydp",
@@ -63,9 +62,6 @@ def decrypt(
     report: opt.Report = None,
     json: opt.Json = False,
     bad_rows: opt.BadRows = None,
-    keyring: opt.KeyringFile = None,
-    key_file: opt.KeyFile = None,
-    passphrase_file: opt.PassphraseFile = None,
     workers: opt.Workers = None,
     verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
@@ -81,16 +77,16 @@ def decrypt(
             WholeFile(
                 inputs=tuple(inputs or ()),
                 output=output,
-                identities=tuple(identity or ()),
+                identities=tuple(access.identities or ()),
                 format=file_format,
                 name=name,
                 context=context,
                 force=force,
                 quiet=quiet,
-                keyring=keyring,
-                policy=policy,
-                passphrase_file=passphrase_file,
-                unlock=opt.unlock_with(key_file, passphrase_file),
+                keyring=access.keyring,
+                policy=access.policy,
+                passphrase_file=access.passphrase_file,
+                unlock=(access if file_format == "pydp" else replace(access, identities=None)).unlock(),
             ),
             others={
                 "--set": settings,
@@ -109,8 +105,8 @@ def decrypt(
             },
         )
         return
-    if identity or file_format != "pydp" or name is not None or context is not None:
-        raise UsageError("--identity, --format, --name and --context go with --whole-file")
+    if file_format != "pydp" or name is not None or context is not None:
+        raise UsageError("--format, --name and --context go with --whole-file")
     load_arrow()
     from typing import cast
 
@@ -121,7 +117,7 @@ def decrypt(
 
     if on_error not in ON_ERROR:
         raise UsageError(f"--on-error is one of: {', '.join(ON_ERROR)}")
-    loaded, adhoc = _policy(policy, dataset, settings, keyring, inputs)
+    loaded, adhoc = _policy(access.policy, dataset, settings, access.keyring, inputs)
     names = [name for some in columns or () for name in some.split(",")]
     run_transformation(
         Request(
@@ -140,8 +136,8 @@ def decrypt(
                 columns=frozenset(names) if names else None, on_error=cast("OnError", on_error), adhoc=adhoc
             ),
         ),
-        keyring,
-        opt.unlock_with(key_file, passphrase_file),
+        access.keyring,
+        access.unlock(),
         Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )
 

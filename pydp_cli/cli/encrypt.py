@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pydp_cli.cli import options as opt
+from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.cli.whole_file import WholeFile, run_whole_file_encrypt
 from pydp_cli.errors import UsageError
@@ -23,11 +24,12 @@ Example:
 
 
 @app.command(epilog=EXAMPLE)
+@with_access
 def encrypt(
     inputs: opt.Inputs = None,
     *,
+    access: Access,
     output: opt.Output = None,
-    policy: opt.PolicyFile = None,
     dataset: opt.Dataset = None,
     settings: Annotated[
         list[str] | None,
@@ -55,9 +57,6 @@ def encrypt(
     report: opt.Report = None,
     json: opt.Json = False,
     bad_rows: opt.BadRows = None,
-    keyring: opt.KeyringFile = None,
-    key_file: opt.KeyFile = None,
-    passphrase_file: opt.PassphraseFile = None,
     workers: opt.Workers = None,
     verbose: opt.Verbose = False,
     quiet: opt.Quiet = False,
@@ -79,10 +78,10 @@ def encrypt(
                 context=context,
                 force=force,
                 quiet=quiet,
-                keyring=keyring,
-                policy=policy,
-                passphrase_file=passphrase_file,
-                unlock=opt.unlock_with(key_file, passphrase_file),
+                keyring=access.keyring,
+                policy=access.policy,
+                passphrase_file=access.passphrase_file,
+                unlock=access.unlock(),
             ),
             others={
                 "--set": settings,
@@ -107,7 +106,7 @@ def encrypt(
     from pydp_cli.pipeline.transform_files import Request
     from pydp_cli.policy.settings import policy_from_settings, policy_to_yaml
 
-    if settings and (policy is not None or dataset is not None):
+    if settings and (access.policy is not None or dataset is not None):
         raise UsageError(
             "--set stands for a policy of its own", hint="write it into the policy, or leave out -p and --dataset"
         )
@@ -119,7 +118,7 @@ def encrypt(
     elif print_policy:
         raise UsageError("--print-policy goes with --set")
     else:
-        loaded = opt.find_and_load_policy(policy)
+        loaded = opt.find_and_load_policy(access.policy)
     run_transformation(
         Request(
             command="encrypt",
@@ -134,7 +133,7 @@ def encrypt(
             bad_rows=bad_rows,
             workers=opt.workers_or_cores(workers),
         ),
-        keyring,
-        opt.unlock_with(key_file, passphrase_file),
+        access.keyring,
+        access.unlock(),
         Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )

@@ -32,11 +32,13 @@ class RecipientProtector:
         return {"recipient": str(recipient), "sealed": b64encode(sealed).decode()}, slot_key
 
     def open(self, slot: dict[str, Any], unlock: Unlock) -> bytes | None:
-        """Open the slot with the identity, if one is at hand."""
-        if unlock.identity is None:
+        """Open the slot with the identity that is its recipient's, if any are at hand."""
+        files = unlock.identities if unlock.identity is None else (unlock.identity, *unlock.identities)
+        if not files:
             return None
-        identity = read_identity_file(unlock.identity)
-        if str(identity.recipient()) != slot.get("recipient"):
+        known = {str(identity.recipient()): identity for identity in map(read_identity_file, files)}
+        identity = known.get(str(slot.get("recipient")))
+        if identity is None:
             raise WrongKey("this identity does not unlock the keyring")
         try:
             sealed = b64decode(slot["sealed"], validate=True)

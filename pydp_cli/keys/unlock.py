@@ -23,13 +23,14 @@ class Unlock:
     """The ways that are at hand, each asked for only when a protector needs it.
 
     `passphrase` gives the passphrase (prompt, file or descriptor), `shares` the texts of some shares of the root key.
-    `approve` is asked before a command that a keyring names is run, because whoever can write the keyring file could
-    name any command.
+    `identities` are more files like `identity`. `approve` is asked before a command that a keyring names is run,
+    because whoever can write the keyring file could name any command.
     """
 
     key_file: Path | None = None
     passphrase: Callable[[], str] | None = field(default=None, repr=False)
     identity: Path | None = None
+    identities: tuple[Path, ...] = ()
     shares: Callable[[], Sequence[str]] | None = field(default=None, repr=False)
     approve: Callable[[tuple[str, ...]], bool] | None = field(default=None, repr=False)
 

@@ -436,6 +436,15 @@ def test_whatever_unlocks_the_keyring_unlocks_it_for_a_run(work):
     with work.path("pass").open("rb") as given:
         spoken = work.pydp("anonymize", "--passphrase-fd", os.dup(given.fileno()))
     assert spoken.out == work.pydp("anonymize", "--identity", "alice.identity").out == expected != ""
+    work.pydp("keys", "identity", "new", "other.identity", "--kind", "x25519")
+    several = ("--identity", "other.identity", "--identity", "alice.identity")
+    treated = work.pydp(
+        "encrypt", "people.csv", "--set", "email=random", "--keyring", "ring", *several, "-o", "enc.csv"
+    )
+    assert treated.code == 0, treated.err
+    assert "anna@" not in work.read("enc.csv")
+    clear = work.pydp("decrypt", "enc.csv", "--keyring", "ring", *several)
+    assert clear.out == work.read("people.csv"), clear.err
 
 
 def test_changes_at_the_same_time_are_all_made_or_refused_with_6(work):
