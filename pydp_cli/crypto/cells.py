@@ -162,8 +162,21 @@ def _seal(  # noqa: PLR0917 - two callers, next to it
     *,
     align: int,
 ) -> Cells:
-    count = len(values)
-    cells = frame(values, plaintext or Plaintext())
+    return seal_framed(frame(values, plaintext or Plaintext()), key, header, place, bound, random=random, align=align)
+
+
+def seal_framed(
+    cells: Cells,
+    key: bytes,
+    header: bytes,
+    place: Place,
+    bound: Sequence[pa.StringArray],
+    *,
+    random: Random | None = None,
+    align: int = 1,
+) -> Cells:
+    """Encrypt plaintexts as they are into cells of a header (5 bytes)."""
+    count = len(cells)
     associated: list[bytes | pa.Array] = [place.encode(header), *(_bound(column) for column in bound)]
     start = np.frombuffer(header, dtype=np.uint8)
     if header[0] == DETERMINISTIC:
@@ -218,7 +231,7 @@ def _open(sealed: Cells, keys: Mapping[bytes, bytes], place: Place, bound: Seque
         header, _rows = groups[0]
         if not present.all():
             sealed = replace(sealed, valid=present)
-        values, bad = _open_group(sealed, header, keys[header[1:]], place, bound)
+        values, bad = open_framed(sealed, header, keys[header[1:]], place, bound)
         return Opened(*unframe(values, np.sort(np.concatenate([failed[0], bad]))))
     unknown: dict[bytes, Index] = {}
     pieces: list[pa.Array] = []
@@ -230,7 +243,7 @@ def _open(sealed: Cells, keys: Mapping[bytes, bytes], place: Place, bound: Seque
             continue
         picked = pa.array(rows)
         part = cells_of(cells.take(picked))
-        values, bad = _open_group(part, header, keys[header[1:]], place, [column.take(picked) for column in bound])
+        values, bad = open_framed(part, header, keys[header[1:]], place, [column.take(picked) for column in bound])
         pieces.append(values)
         order.append(rows)
         failed.append(rows[bad])
@@ -349,10 +362,10 @@ def _groups(headers: Words, present: Valid) -> list[tuple[bytes, Index]]:
     return [(int(one).to_bytes(HEADER_BYTES, "little"), rows[found == one]) for one in np.unique(found)]
 
 
-def _open_group(
+def open_framed(
     cells: Cells, header: bytes, key: bytes, place: Place, bound: Sequence[pa.Array]
 ) -> tuple[pa.BinaryArray, Index]:
-    """Decrypt cells that all have the same header."""
+    """Decrypt cells that all have the same header (5 bytes) to plaintexts; give them, and the rows that failed."""
     associated: list[bytes | pa.Array] = [place.encode(header), *(_bound(column) for column in bound)]
     prefix = HEADER_BYTES
     if header[0] == RANDOM:

@@ -23,7 +23,7 @@ from pydp_cli.policy.model import Policy
 from pydp_cli.transforms.cells import count_by_key
 from pydp_cli.transforms.types import is_text
 
-__all__ = ["FileKeys", "Policy", "scan_file", "scan_paths", "scan_policy", "unscannable"]
+__all__ = ["FileKeys", "Policy", "files_of", "scan_file", "scan_paths", "scan_policy", "unscannable"]
 
 CELL_WAYS = frozenset({"random", "deterministic"})
 
@@ -33,7 +33,8 @@ class FileKeys:
     """What one file's columns are under: for each column, cells by key id.
 
     `noted` are the keys that the metadata of columns names whose values do not name their key (format-preserving,
-    tokens, blind indexes), with the number of values. `failure` says why the file could not be looked at.
+    tokens, blind indexes), with the number of values. `failure` says why the file could not be looked at, `is_table`
+    whether it is of a format that is known.
     """
 
     path: str
@@ -42,6 +43,7 @@ class FileKeys:
     cells: dict[str, Counter[bytes]] = field(default_factory=dict)
     noted: dict[str, Counter[bytes]] = field(default_factory=dict)
     failure: str | None = None
+    is_table: bool = True
 
     def total(self) -> Counter[bytes]:
         """Count all cells and values by key id."""
@@ -63,11 +65,11 @@ def scan_policy(policy: Policy) -> Iterator[FileKeys]:
 def scan_paths(paths: Iterable[str]) -> Iterator[FileKeys]:
     """Look at files, and at every file of folders; what is no data file is told as a failure."""
     for path in paths:
-        for one in _expanded(path):
+        for one in files_of(path):
             try:
                 (file,) = find_inputs([one])
             except PydpError as error:  # noqa: PERF203 - a file's reading outweighs it
-                yield FileKeys(one, failure=error.message)
+                yield FileKeys(one, failure=error.message, is_table=False)
             else:
                 yield scan_file(file)
 
@@ -100,7 +102,8 @@ def scan_file(file: InputFile, dataset: str | None = None, csv_options: CsvOptio
     return found
 
 
-def _expanded(path: str) -> list[str]:
+def files_of(path: str) -> list[str]:
+    """Name every data file that a path stands for, of any format; a path that matches nothing stands for itself."""
     if not os.path.isdir(path):  # noqa: PTH112 - the path as written
         try:
             return [file.path for file in find_inputs([path])]

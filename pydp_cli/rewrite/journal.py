@@ -57,10 +57,17 @@ class Journal:
         line = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            rest = line + b"\n"
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
+            before = os.fstat(descriptor).st_size
+            try:
+                rest = line + b"\n"
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fsync(descriptor)
+            except OSError:
+                # Half a record, or one that may not be on the disk, must not count, nor spoil the next one.
+                os.truncate(descriptor, before)
+                os.fsync(descriptor)
+                raise
         finally:
             os.close(descriptor)
         self.records.append(record)

@@ -120,7 +120,11 @@ class Transaction:
                 raise output_error(error, real) from error
             raise
         if verify is not None:
-            verify(temp)
+            try:
+                verify(temp)
+            except BaseException:  # the other files of the transaction may be committed without this one
+                os.unlink(temp)  # noqa: PTH108 - paths are strings here
+                raise
         after = Fingerprint.take(temp)
         self._changes[real] = {"action": "replace", "sha256": after.sha256, "size": after.size}
 

@@ -11,10 +11,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from pydp_cli.errors import Refused, UsageError
+from pydp_cli.crypto.container import inspect_envelope
+from pydp_cli.crypto.container_header import BY_KEYRING
+from pydp_cli.errors import PydpError, Refused, UsageError
 from pydp_cli.keys.changes import destroy, disable
 from pydp_cli.keys.key_version import KeyVersion
 from pydp_cli.keys.keyring import Clock, Keyring, utc_now
@@ -23,6 +26,7 @@ from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy
 PROVABLE = frozenset({"cell", "imported"})
 """Families of keys whose use shows in the data: every cell names its key. A pseudonym does not."""
 
+WHOLE = "(whole file)"
 PLACES_TOLD = 3
 
 
@@ -66,6 +70,10 @@ class Usage:
                 return used
         raise UsageError(f"key {key_id.hex()} is not in the keyring", hint="`pydp keys list` shows the keys")
 
+    def at(self, keyring: Keyring) -> Usage:
+        """Give the same inventory for the generation of the ring that the caller has just written itself."""
+        return replace(self, generation=keyring.generation)
+
     @property
     def digest(self) -> str:
         """The SHA-256 of the whole inventory, which a tombstone keeps as its proof."""
@@ -99,7 +107,8 @@ def usage(
         raise UsageError("nothing to look through", hint="name files or folders, or the policy with -p")
     files: dict[str, FileKeys] = {}
     for scan in (*([scan_policy(policy)] if policy is not None else []), scan_paths(paths)):
-        for found in scan:
+        for looked_at in scan:
+            found = as_envelope(looked_at)
             files.setdefault(found.path, found)
             if progress is not None:
                 progress(found)
@@ -141,6 +150,18 @@ def destroy_unused(keyring: Keyring, key_id: bytes, used: Usage, *, clock: Clock
     if keyring.find(key_id).state in {"enabled", "primary"}:
         keyring = disable(keyring, key_id, clock=clock)
     return destroy(keyring, key_id, proof=proof, clock=clock)
+
+
+def as_envelope(found: FileKeys) -> FileKeys:
+    """Look at a file that is no table once more: an encrypted whole file names its keys in its header."""
+    if found.failure is None:
+        return found
+    try:
+        headers = inspect_envelope(Path(found.path))
+    except PydpError:  # it is none: what was said of it stands
+        return found
+    ids = {stanza.key_id for header in headers for stanza in header.stanzas if stanza.kind == BY_KEYRING}
+    return FileKeys(found.path, found.dataset, found.size, noted={WHOLE: Counter(dict.fromkeys(ids, 1))})
 
 
 def _summed(keyring: Keyring, files: tuple[FileKeys, ...], blind: tuple[str, ...]) -> Usage:

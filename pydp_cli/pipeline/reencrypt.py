@@ -1,0 +1,220 @@
+"""Re-encrypt one file's cells under new keys: rows, order and every other value stay, and what is written is checked.
+
+What decrypts a column says where its cells belong; the same place and the same mode are used with the new key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pydp_cli.datasets.csv_dialect import CsvOptions
+from pydp_cli.datasets.formats import open_sink, open_source
+from pydp_cli.datasets.interface import Source
+from pydp_cli.datasets.locations import InputFile, find_inputs
+from pydp_cli.errors import Refused
+from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.cell_metadata import KEY, mark_of
+from pydp_cli.pipeline.compilation import Decryption
+from pydp_cli.pipeline.compile import compile_pipeline
+from pydp_cli.pipeline.head import read_head
+from pydp_cli.pipeline.key_scan import may_hold_cells, scan_file
+from pydp_cli.pipeline.local import run_file
+from pydp_cli.pipeline.model import BoundStep, ColumnPlan, Pipeline
+from pydp_cli.pipeline.physical import densify
+from pydp_cli.policy.model import Policy
+from pydp_cli.policy.settings import policy_from_settings
+from pydp_cli.transforms.cell_text import to_cell_text
+from pydp_cli.transforms.cells import DecryptCells, Place
+from pydp_cli.transforms.reencrypt_cells import Move, ReencryptCells
+
+Moves = Mapping[bytes, bytes]
+"""Which key version's cells go under which other one, by key id."""
+
+
+@dataclass(frozen=True)
+class CellFile:
+    """A file whose cells are to move, and what says where they belong: the policy's dataset, else the file itself."""
+
+    file: InputFile
+    policy: Policy
+    dataset: str
+    adhoc: bool
+
+    @classmethod
+    def find(cls, path: str, policy: Policy | None, dataset: str | None) -> CellFile:
+        """Tell what a file is; without a policy, as `decrypt` does without one."""
+        (file,) = find_inputs([path])
+        if policy is not None and dataset is not None:
+            return cls(file, policy, dataset, adhoc=False)
+        own = policy_from_settings([], paths=[path], purpose="encrypt")
+        return cls(file, own, next(iter(own.datasets)), adhoc=True)
+
+    @property
+    def csv_options(self) -> CsvOptions | None:
+        """How the policy says that CSV is to be read."""
+        return self.policy.datasets[self.dataset].csv
+
+    def scopes(self, keyring: Keyring) -> frozenset[tuple[str, str]]:
+        """Name the places where equal values may have equal cells: files that share one are published together."""
+        with ExitStack() as closing:
+            source = open_source(self.file, csv_options=self.csv_options, closing=closing)
+            _, decrypting = _decrypting(self, source, keyring)
+        scopes = set()
+        for plan in decrypting.plans:
+            place = _place_of(plan)
+            mark = mark_of(source.schema.field(plan.name)) if place is not None else None
+            if place is not None and (mark is None or mark.way != "random"):
+                scopes.add(place.scope)
+        return frozenset(scopes)
+
+
+def reencrypt_file(
+    one: CellFile,
+    stream: BinaryIO,
+    keyring: Keyring,
+    moves: Moves,
+    *,
+    workers: int = 1,
+    on_rows: Callable[[int], None] | None = None,
+) -> int:
+    """Write a file to `stream` with its cells under the new keys; gives the number of rows.
+
+    Raises `Tampered` or `WrongKey` where a cell cannot be decrypted.
+    """
+    with ExitStack() as closing:
+        source = open_source(one.file, csv_options=one.csv_options, closing=closing)
+        head, decrypting = _decrypting(one, source, keyring)
+        pipeline = _reencrypting(decrypting, keyring, moves)
+        treated = frozenset(plan.name for plan in pipeline.plans if not plan.untouched)
+        form = one.file.format
+        sink = open_sink(stream, form, pipeline.output_schema, like=source, like_format=form, treated=treated)
+        name = one.file.relative_name
+        return run_file(head, sink, pipeline, name=name, workers=workers, on_rows=on_rows).rows_in
+
+
+def check_reencrypted(one: CellFile, staged: str, keyring: Keyring, moves: Moves) -> None:
+    """Read what was written and what it was made of, decrypt both, and compare; raises `Refused` on any difference.
+
+    No cell may be under an old key any more; other columns must be the same values.
+    """
+    after = replace(one, file=replace(one.file, path=staged))
+    left = scan_file(after.file, one.dataset, one.csv_options)
+    if left.failure is not None or any(left.total()[key_id] for key_id in moves):
+        raise Refused("the staged file is not what it should be", place=one.file.path)
+    if _contents(one, keyring) != _contents(after, keyring):
+        raise Refused("the staged file does not decrypt to what the file holds", place=one.file.path)
+
+
+def _decrypting(one: CellFile, source: Source, keyring: Keyring) -> tuple[Any, Pipeline]:
+    head = read_head(source)
+    decryption = Decryption(sample=head.batch, adhoc=one.adhoc)
+    pipeline = compile_pipeline(
+        one.policy,
+        dataset=one.dataset,
+        purpose="decrypt",
+        schema=source.schema,
+        keyring=keyring,
+        decryption=decryption,
+    )
+    return head, pipeline
+
+
+def _reencrypting(decrypting: Pipeline, keyring: Keyring, moves: Moves) -> Pipeline:
+    plans = tuple(_moving(plan, decrypting.input_schema.field(plan.name), keyring, moves) for plan in decrypting.plans)
+    outputs = [plan.output for plan in plans if plan.output is not None]
+    schema = pa.schema(outputs, metadata=decrypting.input_schema.metadata)
+    return Pipeline(decrypting.dataset, "reencrypt", decrypting.input_schema, schema, plans)
+
+
+def _moving(plan: ColumnPlan, column: pa.Field, keyring: Keyring, moves: Moves) -> ColumnPlan:
+    """Turn what decrypts a column into what re-encrypts it."""
+    place = _place_of(plan)
+    if place is None:
+        return replace(plan, output=column)
+    (step,) = plan.steps
+    decrypt = step.function
+    assert isinstance(decrypt, DecryptCells)
+    keys: dict[bytes, Move] = {}
+    for old, new in moves.items():
+        if old in decrypt.keys:
+            fresh = keyring.column_key("cell", *place.scope, version=new)
+            keys[old] = Move((old, decrypt.keys[old]), (new, fresh.key))
+    function = ReencryptCells(keys, place, decrypt.bind)
+    moving = BoundStep("reencrypt", function, step.taken, step.taken)
+    return ColumnPlan(plan.name, plan.source, None, (moving,), _noted(column, moves))
+
+
+def _place_of(plan: ColumnPlan) -> Place | None:
+    for step in plan.steps:
+        if isinstance(step.function, DecryptCells):
+            return step.function.place
+    return None
+
+
+def _noted(column: pa.Field, moves: Moves) -> pa.Field:
+    """Note the new keys in the column's metadata, where the old ones are noted."""
+    raw = (column.metadata or {}).get(KEY)
+    if raw is None:
+        return column
+    whole = json.loads(raw)
+    keys = []
+    for key in whole.get("keys", ()):
+        new = moves.get(bytes.fromhex(key["id"]))
+        moved = key if new is None else {**key, "id": new.hex()}
+        if moved not in keys:
+            keys.append(moved)
+    whole["keys"] = keys
+    return column.with_metadata({**column.metadata, KEY: json.dumps(whole, sort_keys=True).encode()})
+
+
+def _contents(one: CellFile, keyring: Keyring) -> tuple[int, dict[str, str]]:
+    """Give the number of rows, and a digest of each column's values in order: what was encrypted, decrypted."""
+    rows = 0
+    digests: dict[str, Any] = {}
+    with ExitStack() as closing:
+        source = open_source(one.file, csv_options=one.csv_options, closing=closing)
+        head, pipeline = _decrypting(one, source, keyring)
+        decrypts = [plan.name for plan in pipeline.plans if _place_of(plan) is not None]
+        digests = {name: (hashlib.sha256(), hashlib.sha256()) for name in pipeline.output_schema.names}
+        for chunk in head.chunks():
+            for batch in chunk.read():
+                clear = pipeline.apply(batch)
+                rows += batch.num_rows
+                for name in digests:
+                    _digest(clear.column(name), *digests[name], cells=name in decrypts)
+    return rows, {name: f"{sizes.hexdigest()} {data.hexdigest()}" for name, (sizes, data) in digests.items()}
+
+
+def _digest(column: pa.Array, sizes: Any, data: Any, *, cells: bool) -> None:
+    """Add a column to a digest that does not depend on where batches begin."""
+    text = pc.cast(_as_text(densify(column), cells=cells), pa.binary())
+    lengths = pc.fill_null(pc.binary_length(text), -1)
+    sizes.update(np.ascontiguousarray(lengths.to_numpy(zero_copy_only=False).astype("<i8")))
+    present = text.drop_null() if text.null_count else text
+    if len(present):
+        offsets = np.frombuffer(present.buffers()[1], dtype=np.int32)[
+            present.offset : present.offset + len(present) + 1
+        ]
+        raw = present.buffers()[2]
+        if raw is not None:
+            data.update(memoryview(raw)[int(offsets[0]) : int(offsets[-1])])
+
+
+def _as_text(column: pa.Array, *, cells: bool) -> pa.Array:
+    """Write any column as text that tells its values apart."""
+    if cells:
+        return to_cell_text(column)
+    if may_hold_cells(column.type):
+        return column
+    if pa.types.is_nested(column.type) or pa.types.is_null(column.type):
+        return pa.array([repr(value) for value in column.to_pylist()])
+    return pc.cast(column, pa.string())

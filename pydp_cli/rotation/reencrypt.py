@@ -1,0 +1,232 @@
+"""Move every cell under the old versions of a key to the new one, file by file, so that nothing is lost at any moment.
+
+The old version stays usable: only a scan that finds nothing under it (`usage`) lets it be destroyed. Files whose equal
+values have equal cells are published together. A file that does not decrypt is left exactly as it is, and named; one
+that changes meanwhile is done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydp_cli.errors import InputError, PydpError, Refused, UsageError
+from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy
+from pydp_cli.pipeline.reencrypt import CellFile, Moves, check_reencrypted, reencrypt_file
+from pydp_cli.rewrite.transaction import Transaction
+from pydp_cli.rotation.intent import forget, new_primary
+
+COMMAND = "rotate-keys"
+BATCH_FILES = 64
+BATCH_BYTES = 256 << 20
+ATTEMPTS = 3
+NOT_REVERSIBLE = ("new values are encrypted under a new version of the key from the moment it is made",)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file with cells to move."""
+
+    found: FileKeys
+    cells: int
+    scopes: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass
+class Rotated:
+    """What a rotation did. `quarantined` are files that were left as they are, with the reason; `skipped` no tables."""
+
+    key: str = ""
+    old: tuple[str, ...] = ()
+    new: str = ""
+    files: list[str] = field(default_factory=list)
+    cells: int = 0
+    passed: int = 0
+    quarantined: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    size: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the report."""
+        left = [{"file": path, "reason": reason} for path, reason in self.quarantined]
+        return {**vars(self), "old": list(self.old), "quarantined": left, "irreversible": list(NOT_REVERSIBLE)}
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """What is to be rotated: one key, in these paths, or wherever the policy reaches."""
+
+    state_dir: Path
+    key: str = "cell"
+    paths: tuple[str, ...] = ()
+    policy: Policy | None = None
+    workers: int = 1
+    new_version: bool = True
+    progress: Callable[[str, int], None] | None = None
+
+
+def reencrypt(keyring: Keyring, rotation: Rotation, *, dry_run: bool = False) -> tuple[Keyring, Rotated]:
+    """Make a new primary version, and bring the cells of all files under it; the caller holds the lock.
+
+    Doing it again after any interruption goes on where it was: cells under the new version pass through.
+    """
+    if rotation.key.partition("/")[0] != "cell":
+        raise UsageError(
+            f'"{rotation.key}" cannot be re-encrypted: what was made with it is not encrypted cells',
+            hint="cells are under `cell`, or under a key of that family",
+        )
+    files = list(_files(rotation))  # before the key is made: what cannot be found is found now
+    if rotation.new_version and not dry_run:
+        keyring = new_primary(keyring, rotation.key, rotation.state_dir)
+    moves = _moves(keyring, rotation, dry_run=dry_run)
+    new = keyring.primary(rotation.key).key_id
+    done = Rotated(
+        rotation.key, tuple(sorted(key.hex() for key in moves)), "" if dry_run else new.hex(), dry_run=dry_run
+    )
+    items = _items([found for found in files if found.is_table or found.path in rotation.paths], moves, done)
+    done.skipped = [found.path for found in files if not found.is_table and found.path not in rotation.paths]
+    if dry_run:
+        done.files, done.cells = [item.found.path for item in items], sum(item.cells for item in items)
+        done.size = sum(item.found.size for item in items)
+        return keyring, done
+    _move_all(keyring, rotation, _with_scopes(items, keyring, rotation, done), moves, done)
+    if rotation.new_version and not done.quarantined:
+        forget(rotation.state_dir, rotation.key)
+    return keyring, done
+
+
+def _files(rotation: Rotation) -> Iterator[FileKeys]:
+    """Look at every file once; with a policy, paths are those of its files that are asked for."""
+    if not rotation.paths and rotation.policy is None:
+        raise UsageError("nothing to rotate", hint="name files or folders, or the policy with -p")
+    named = {str(Path(found.path).resolve()): found for found in scan_paths(rotation.paths)}
+    if rotation.policy is not None:
+        for found in scan_policy(rotation.policy):
+            real = str(Path(found.path).resolve())
+            if not rotation.paths or real in named:
+                named[real] = found
+    yield from named.values()
+
+
+def _moves(keyring: Keyring, rotation: Rotation, *, dry_run: bool) -> Moves:
+    new = keyring.primary(rotation.key).key_id
+    old = [version for version in keyring.keys[rotation.key] if version.state not in {"pending", "primary"}]
+    if dry_run and rotation.new_version:
+        old = [version for version in keyring.keys[rotation.key] if version.state != "pending"]
+    return {version.key_id: new for version in old}
+
+
+def _items(files: list[FileKeys], moves: Moves, done: Rotated) -> list[Item]:
+    items = []
+    for found in files:
+        if found.failure is not None:
+            done.quarantined.append((found.path, found.failure))
+            continue
+        counts = found.total()
+        cells = sum(counts[key_id] for key_id in moves)
+        done.passed += sum(counts.values()) - cells
+        if any(column[key_id] for column in found.noted.values() for key_id in moves):
+            done.quarantined.append((found.path, "a column whose values do not name their key cannot be rotated yet"))
+        elif cells:
+            items.append(Item(found, cells))
+    return items
+
+
+def _with_scopes(items: list[Item], keyring: Keyring, rotation: Rotation, done: Rotated) -> list[Item]:
+    found = []
+    for item in items:
+        try:
+            scopes = _cell_file(item, rotation).scopes(keyring)
+        except PydpError as error:  # noqa: PERF203 - a file's reading outweighs it
+            done.quarantined.append((item.found.path, str(error)))
+        else:
+            found.append(Item(item.found, item.cells, scopes))
+    return found
+
+
+def _cell_file(item: Item, rotation: Rotation) -> CellFile:
+    return CellFile.find(item.found.path, rotation.policy, item.found.dataset)
+
+
+def units(items: Sequence[Item]) -> list[list[Item]]:
+    """Group files: those that share a place of deterministic cells together, the rest in batches."""
+    groups: list[tuple[set[tuple[str, str]], list[Item]]] = []
+    batches: list[list[Item]] = []
+    for item in items:
+        if not item.scopes:
+            size = sum(one.found.size for one in batches[-1]) if batches else 0
+            if not batches or len(batches[-1]) == BATCH_FILES or size + item.found.size > BATCH_BYTES:
+                batches.append([])
+            batches[-1].append(item)
+            continue
+        joined = [group for group in groups if group[0] & item.scopes]
+        groups = [group for group in groups if not group[0] & item.scopes]
+        scopes = set(item.scopes).union(*(group[0] for group in joined))
+        groups.append((scopes, [one for group in joined for one in group[1]] + [item]))
+    return [group for _, group in groups] + batches
+
+
+def _move_all(keyring: Keyring, rotation: Rotation, items: list[Item], moves: Moves, done: Rotated) -> None:
+    waiting = items
+    for _ in range(ATTEMPTS):
+        changed = []
+        for unit in units(waiting):
+            changed += _move(keyring, rotation, unit, moves, done)
+        waiting = changed
+        if not waiting:
+            return
+    done.quarantined += [(item.found.path, "is being changed all the time") for item in waiting]
+
+
+def _move(keyring: Keyring, rotation: Rotation, unit: list[Item], moves: Moves, done: Rotated) -> list[Item]:
+    """Re-encrypt the files of one unit, publish them together, and give those that changed meanwhile."""
+    by_path = {str(Path(item.found.path).resolve()): item for item in unit}
+    details = {"key": done.key, "new": done.new, "old": list(done.old)}
+    with Transaction.begin(rotation.state_dir, COMMAND, details) as transaction:
+        failed = [
+            (item.found.path, reason)
+            for item in unit
+            if (reason := _try(transaction, keyring, rotation, item, moves)) is not None
+        ]
+        done.quarantined += failed
+        if failed and unit[0].scopes:  # equal values would no longer have equal cells
+            bad = {path for path, _ in failed}
+            others = [item.found.path for item in unit if item.found.path not in bad]
+            done.quarantined += [(path, f"joins with {failed[0][0]}, which is left as it is") for path in others]
+            return []
+        outcome = transaction.commit()
+    for path in outcome.replaced:
+        item = by_path[path]
+        done.files.append(item.found.path)
+        done.cells += item.cells
+        done.size += item.found.size
+    return [by_path[path] for path in outcome.left]
+
+
+def _try(transaction: Transaction, keyring: Keyring, rotation: Rotation, item: Item, moves: Moves) -> str | None:
+    """Stage one file; where what it holds does not allow it, say why."""
+    try:
+        transaction.plan([item.found.path])
+        _stage(transaction, keyring, rotation, item, moves)
+    except (Refused, InputError, UsageError) as error:
+        return str(error)
+    return None
+
+
+def _stage(transaction: Transaction, keyring: Keyring, rotation: Rotation, item: Item, moves: Moves) -> None:
+    one = _cell_file(item, rotation)
+    told = None if rotation.progress is None else _counting(rotation.progress, item.found.path)
+
+    def verify(staged: str) -> None:
+        check_reencrypted(one, staged, keyring, moves)
+
+    with transaction.replacement(item.found.path, verify=verify) as stream:
+        reencrypt_file(one, stream, keyring, moves, workers=rotation.workers, on_rows=told)
+
+
+def _counting(progress: Callable[[str, int], None], path: str) -> Callable[[int], None]:
+    return lambda rows: progress(path, rows)

@@ -1,0 +1,192 @@
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+KEYS = ("--keyring", "ring", "--key-file", "key")
+
+
+@pytest.fixture
+def encrypted(work):
+    """A folder with a CSV and a Parquet file, two columns each encrypted."""
+    (work.folder / "data").mkdir()
+    work.write("data/people.csv", 'id;email;note\r\n007;a@example.com;\r\n8;b@example.com;"x;y"\r\n')
+    table = pa.table({"id": [1, 2, None], "email": ["a@example.com", None, "c"], "pay": pa.array([1.5, 2.5, None])})
+    pq.write_table(table, work.path("data/pay.parquet"))
+    for name, column in (("people.csv", "email=random"), ("people.csv", "id=deterministic")):
+        assert work.pydp("encrypt", f"data/{name}", "--set", column, "--in-place", *KEYS, "-q").code == 0
+    done = work.pydp("encrypt", "data/pay.parquet", "--set", "email=random", "--set", "pay=random", "--in-place", *KEYS)
+    assert done.code == 0
+    return work
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def altered(cell):
+    if isinstance(cell, bytes):
+        return cell[:-5] + bytes([cell[-5] ^ 1]) + cell[-4:]
+    return f"{cell[:-6]}{cell[-6:].swapcase()}"
+
+
+def clear(work, name):
+    out = f"clear-{name}"
+    done = work.pydp("decrypt", f"data/{name}", "-o", out, "--force", *KEYS)
+    assert done.code == 0, done.err
+    return pq.read_table(work.path(out)) if name.endswith("parquet") else work.path(out).read_bytes()
+
+
+def rotate(work, *more, code=0):
+    done = work.pydp("rotate-keys", *more, *KEYS)
+    assert done.code == code, done.err
+    return done
+
+
+def counts(work):
+    from pydp_cli.keys.keyring import open_keyring
+    from pydp_cli.keys.unlock import Unlock
+    from pydp_cli.rotation.usage import usage
+
+    ring = open_keyring(Path("ring"), Unlock(key_file=Path("key")))
+    used = usage(ring, paths=["data"])
+    return [(one.version.state, one.cells) for one in used.keys if one.version.name == "cell"]
+
+
+def test_reencrypt_moves_every_cell_and_changes_nothing_else(encrypted):
+    before = {name: clear(encrypted, name) for name in ("people.csv", "pay.parquet")}
+    old = {name: encrypted.path(f"data/{name}").read_bytes() for name in before}
+    assert counts(encrypted) == [("primary", 8)]
+    done = rotate(encrypted, "data", "--mode", "reencrypt", "--json")
+    (told,) = json.loads(done.out)["done"]
+    assert (told["cells"], len(told["files"]), told["quarantined"]) == (8, 2, [])
+    assert counts(encrypted) == [("enabled", 0), ("primary", 8)]
+    assert {name: clear(encrypted, name) for name in before} == before
+    assert all(encrypted.path(f"data/{name}").read_bytes() != raw for name, raw in old.items())
+    assert names("data") == ["pay.parquet", "people.csv"]
+
+
+def test_reencrypt_keeps_equal_cells_equal_and_lets_other_columns_pass(encrypted):
+    rotate(encrypted, "data", "--mode", "reencrypt")
+    header, *lines = encrypted.path("data/people.csv").read_bytes().split(b"\r\n")
+    assert header == b"id;email;note"
+    assert [line.split(b";", 2)[2] for line in lines[:2]] == [b"", b'"x;y"']
+    schema = pq.read_schema(encrypted.path("data/pay.parquet"))
+    noted = json.loads(schema.field("pay").metadata[b"pydp"])
+    assert [counts(encrypted)[1][0], len(noted["keys"])] == ["primary", 1]
+
+
+def test_dry_run_changes_nothing_and_says_what_cannot_be_undone(encrypted):
+    before = {path.name: path.read_bytes() for path in encrypted.path("data").iterdir()}
+    ring = encrypted.path("ring").read_bytes()
+    done = rotate(encrypted, "data", "--mode", "reencrypt", "--dry-run")
+    assert "8 cells in 2 files" in done.err
+    assert "not to be undone" in done.err
+    assert {path.name: path.read_bytes() for path in encrypted.path("data").iterdir()} == before
+    assert encrypted.path("ring").read_bytes() == ring
+    assert not encrypted.path(".pydp").exists()
+
+
+def test_a_file_that_does_not_decrypt_is_left_and_the_rest_is_done(encrypted):
+    path = encrypted.path("data/pay.parquet")
+    table = pq.read_table(path)
+    flipped = [None if one is None else altered(one) for one in table["pay"].to_pylist()]
+    damaged = table.set_column(2, table.schema.field("pay"), pa.array(flipped, table["pay"].type))
+    pq.write_table(damaged, path)
+    raw = path.read_bytes()
+    done = rotate(encrypted, "data", "--mode", "reencrypt", code=3)
+    assert "pay.parquet" in done.err
+    assert "failed authentication" in done.err
+    assert path.read_bytes() == raw
+    assert counts(encrypted)[1] == ("primary", 4)
+    assert names("data") == ["pay.parquet", "people.csv"]
+
+
+def test_an_interrupted_rotation_makes_no_second_version(encrypted):
+    path = encrypted.path("data/pay.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    rotate(encrypted, "data", "--mode", "reencrypt", code=3)
+    path.write_bytes(whole)
+    rotate(encrypted, "data", "--mode", "reencrypt")
+    assert counts(encrypted) == [("enabled", 0), ("primary", 8)]
+    rotate(encrypted, "data", "--mode", "reencrypt")
+    assert counts(encrypted) == [("enabled", 0), ("enabled", 0), ("primary", 8)]
+
+
+def test_a_plan_is_applied_to_what_it_was_made_for_and_nothing_else(encrypted):
+    rotate(encrypted, "data/people.csv", "--mode", "reencrypt", "--plan", "plan.json")
+    assert counts(encrypted) == [("primary", 8)]
+    rotate(encrypted, "--apply", "plan.json")
+    assert counts(encrypted) == [("enabled", 4), ("primary", 4)]
+    done = rotate(encrypted, "--apply", "plan.json", code=3)
+    assert "make a new plan" in done.err
+
+
+def test_retire_destroys_only_what_nothing_is_under(encrypted):
+    encrypted.write(
+        "pydp.yml",
+        "version: 1\nkeyring: ring\ndatasets:\n  all: {path: data/*, other_columns: keep}\n",
+    )
+    policy = ("-p", "pydp.yml")
+    rotate(encrypted, "data/people.csv", "--mode", "reencrypt")
+    assert "4 cells" in rotate(encrypted, "--mode", "retire", *policy).err
+    assert counts(encrypted)[0] == ("enabled", 4)
+    rotate(encrypted, "data", "--mode", "reencrypt", "--no-new-version")
+    rotate(encrypted, "--mode", "retire", *policy)
+    assert counts(encrypted) == [("destroyed", 0), ("primary", 8)]
+    clear(encrypted, "pay.parquet")
+    assert rotate(encrypted, "--mode", "retire", code=2).err.count("policy")
+
+
+def test_rewrap_root_keeps_out_the_old_ring_and_touches_no_data(encrypted):
+    before = {path.name: path.read_bytes() for path in encrypted.path("data").iterdir()}
+    ring = encrypted.path("ring").read_bytes()
+    rotate(encrypted, "--mode", "rewrap-root")
+    assert encrypted.path("ring").read_bytes() != ring
+    assert {path.name: path.read_bytes() for path in encrypted.path("data").iterdir()} == before
+    clear(encrypted, "pay.parquet")
+
+
+def test_rewrap_files_changes_headers_only(work):
+    work.write("data/big.bin", os.urandom(100_000))
+    work.write("data/notes.txt", "plain")
+    assert work.pydp("encrypt", "--whole-file", "data/big.bin", *KEYS).code == 0
+    raw = work.path("data/big.bin.pydp").read_bytes()
+    (told,) = json.loads(rotate(work, "data", "--mode", "rewrap-files", "--json").out)["done"]
+    assert told["files"] == ["data/big.bin.pydp"]
+    changed = work.path("data/big.bin.pydp").read_bytes()
+    assert (changed[8192:], changed[:8192] == raw[:8192]) == (raw[8192:], False)
+    done = work.pydp("decrypt", "--whole-file", "data/big.bin.pydp", "-o", "back.bin", "--name", "big.bin", *KEYS)
+    assert done.code == 0, done.err
+    assert work.path("back.bin").read_bytes() == work.path("data/big.bin").read_bytes()
+
+
+def test_without_a_mode_it_does_what_is_due(encrypted):
+    encrypted.write(
+        "pydp.yml",
+        "version: 1\nkeyring: ring\nrotation: {max_age: P90D, keys: {pseudonym: P1Y}}\n"
+        "datasets:\n  input: {path: data/*, other_columns: keep}\n",
+    )
+    arguments = ("-p", "pydp.yml", "--key-file", "key")
+    assert "nothing is due" in encrypted.pydp("rotate-keys", *arguments).err
+    assert counts(encrypted) == [("primary", 8)]
+    done = encrypted.pydp("rotate-keys", *arguments, "--as-of", "2099-01-01")
+    assert (done.code, counts(encrypted)) == (0, [("enabled", 0), ("primary", 8)]), done.err
+    assert 'key "pseudonym" is due' in done.err
+
+
+def test_a_run_that_meets_another_says_so(encrypted):
+    from pydp_cli.rewrite.lock import run_lock
+
+    with run_lock(Path(".pydp"), "erase-user"):
+        assert "erase-user" in rotate(encrypted, "data", "--mode", "reencrypt", code=6).err
+
+
+def test_an_unknown_mode_and_an_unknown_key_are_usage_errors(encrypted):
+    assert "reencrypt" in rotate(encrypted, "data", "--mode", "rot13", code=2).err
+    assert "pseudonym" in rotate(encrypted, "data", "--mode", "reencrypt", "--key", "pseudonym", code=2).err
+    assert "say what to do" in rotate(encrypted, "data", code=2).err
