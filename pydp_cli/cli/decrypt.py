@@ -48,6 +48,7 @@ def decrypt(
         str, typer.Option("--on-error", help="What becomes of a cell that fails: stop, keep or null. Counted.")
     ] = "stop",
     whole_file: opt.WholeFile = False,
+    parquet_modular: opt.ParquetModular = False,
     file_format: Annotated[
         str, typer.Option("--format", help="With --whole-file: pydp, age, or fernet (keys by --identity).")
     ] = "pydp",
@@ -72,13 +73,16 @@ def decrypt(
     that was altered, moved or made for another dataset ends the run with exit 3 and no output. With --keyring, and
     neither -p nor --dataset, no policy is looked for.
     """
-    if whole_file:
+    if whole_file and parquet_modular:
+        raise UsageError("--whole-file and --parquet-modular exclude each other")
+    if whole_file or parquet_modular:
         run_whole_file_decrypt(
             WholeFile(
                 inputs=tuple(inputs or ()),
                 output=output,
                 identities=tuple(access.identities or ()),
                 format=file_format,
+                parquet_modular=parquet_modular,
                 name=name,
                 context=context,
                 force=force,

@@ -39,6 +39,11 @@ def encrypt(
         bool, typer.Option("--print-policy", help="Print the policy that --set stands for, and end.")
     ] = False,
     whole_file: opt.WholeFile = False,
+    parquet_modular: opt.ParquetModular = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--columns", help="With --parquet-modular: only these, under keys of their own. Default: all."),
+    ] = None,
     recipient: Annotated[
         list[str] | None,
         typer.Option("--recipient", help="With --whole-file: a recipient's text or file; may be repeated."),
@@ -67,13 +72,17 @@ def encrypt(
     `random` (the default of `encrypt: true`) tells nothing but lengths; `deterministic` tells which values are equal;
     `fpe` keeps the format. Other columns stay as they are. The output appears complete or not at all.
     """
-    if whole_file:
+    if whole_file and (parquet_modular or columns):
+        raise UsageError("--whole-file does not go with --parquet-modular or --columns")
+    if whole_file or parquet_modular:
         run_whole_file_encrypt(
             WholeFile(
                 inputs=tuple(inputs or ()),
                 output=output,
                 recipients=tuple(recipient or ()),
                 format=file_format,
+                parquet_modular=parquet_modular,
+                columns=tuple(name for some in columns or () for name in some.split(",")),
                 name=name,
                 context=context,
                 force=force,
@@ -99,6 +108,10 @@ def encrypt(
             },
         )
         return
+    if columns:
+        raise UsageError(
+            "--columns goes with --parquet-modular", hint="--set or the policy says which cells to encrypt"
+        )
     if recipient or file_format != "pydp" or name is not None or context is not None:
         raise UsageError("--recipient, --format, --name and --context go with --whole-file")
     load_arrow()

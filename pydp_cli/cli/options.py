@@ -66,6 +66,9 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Tell each file, 
 WholeFile = Annotated[
     bool, typer.Option("--whole-file", help="Treat each input as one file of any kind, not its columns.")
 ]
+ParquetModular = Annotated[
+    bool, typer.Option("--parquet-modular", help="Encrypt the pages of Parquet files (Parquet Modular Encryption).")
+]
 Name = Annotated[
     str | None,
     typer.Option("--name", help="With --whole-file: the file's original name, where it is called otherwise now."),

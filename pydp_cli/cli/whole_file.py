@@ -1,7 +1,7 @@
 """`--whole-file`: any file as one encrypted envelope, and back; what `pydp encrypt` and `pydp decrypt` hand over to."""
 
 # Paths are strings here, as users wrote them.
-# ruff: noqa: PTH112, PTH118, PTH119, PTH122
+# ruff: noqa: PTH112, PTH118, PTH119, PTH122, PTH202
 
 from __future__ import annotations
 
@@ -41,12 +41,19 @@ class WholeFile:
     keyring: Path | None = None
     policy: Path | None = None
     passphrase_file: Path | None = None
+    parquet_modular: bool = False
+    columns: tuple[str, ...] = ()
     unlock: Unlock | None = field(default=None, repr=False)
 
 
 def run_whole_file_encrypt(request: WholeFile, others: Mapping[str, object] | None = None) -> None:
     """Encrypt each input as one file: `NAME` becomes `NAME.pydp`, or what the output says; all of them or none."""
     _check(request, others or {})
+    if request.parquet_modular:
+        from pydp_cli.cli.parquet_modular import modular_encryption
+
+        _run_modular(request, modular_encryption(request, _keyring(request), request.columns))
+        return
     pairs = _pairs(request, partial(_encrypted_name, suffix=SUFFIX[request.format]))
     if request.format != "pydp":
         from pydp_cli.cli.whole_file_formats import age_encryption
@@ -71,6 +78,11 @@ def run_whole_file_encrypt(request: WholeFile, others: Mapping[str, object] | No
 def run_whole_file_decrypt(request: WholeFile, others: Mapping[str, object] | None = None) -> None:
     """Decrypt each input: `NAME.pydp` becomes `NAME`, or what the output says; all of them or none."""
     _check(request, others or {})
+    if request.parquet_modular:
+        from pydp_cli.cli.parquet_modular import modular_decryption
+
+        _run_modular(request, modular_decryption(request, _keyring(request)))
+        return
     pairs = _pairs(request, _decrypted_name)
     if request.format != "pydp":
         from pydp_cli.cli.whole_file_formats import age_decryption, fernet_decryption
@@ -141,6 +153,18 @@ def _run(request: WholeFile, pairs: Sequence[_Names], treat: Callable[[Any, Any,
         note(f"{files}, {taken:,} bytes, {time.monotonic() - began:.1f} s")
 
 
+def _run_modular(request: WholeFile, treat: Callable[[str, Any], None]) -> None:
+    """Treat Parquet files, which are read from many places at once and so by name."""
+    if STDIN in request.inputs:
+        raise UsageError("--parquet-modular reads files, not standard input", hint="name a file")
+
+    def by_name(source: Any, sink: Any, names: _Names) -> None:
+        treat(names.source, sink)
+        source.count = os.path.getsize(names.source)
+
+    _run(request, _pairs(request, str), by_name)
+
+
 def _treat_one(names: _Names, publication: Publication, treat: Callable[[Any, Any, _Names], None]) -> int:
     with _Reader(names) as source:
         sink = publication.stage(names.target, make_folders=True)
@@ -185,11 +209,11 @@ def _check(request: WholeFile, others: Mapping[str, object]) -> None:
     """Refuse what does not go together; `others` are options about columns, with what was said."""
     for option, said in others.items():
         if said:
-            raise UsageError(f"{option} does not go with --whole-file", hint="a whole file is treated as bytes")
+            raise UsageError(f"{option} does not go with --whole-file or --parquet-modular")
     if request.format not in SUFFIX:
         raise UsageError(f"--format is one of: {', '.join(SUFFIX)}")
     if not request.inputs:
-        raise UsageError("--whole-file needs an input", hint="name a file, or - for standard input")
+        raise UsageError("whole files need an input", hint="name a file, or - for standard input")
     if request.name is not None and len(request.inputs) > 1:
         raise UsageError("--name is the name of one file, and there are several inputs")
 
