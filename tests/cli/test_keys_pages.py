@@ -93,3 +93,24 @@ def test_the_key_of_a_column_is_given_to_tink_and_to_another_keyring(place):
     (place / "open.py").write_text(program)
     (place / "sealed.csv").write_text("".join((place / "sealed.csv").read_text().splitlines(keepends=True)[:2]))
     assert shell(place, f"{sys.executable} open.py") == "a@example.org\n"
+
+
+def test_a_protector_of_ones_own_is_written_as_the_page_says(place):
+    page = (PAGES / "keys-kms.md").read_text(encoding="utf-8")
+    (module,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (entry,) = re.findall(r"^usb = \"(.*)\"$", page, re.MULTILINE)
+    (command,) = re.findall(r"^pydp keys add-protector usb .*$", page, re.MULTILINE)
+    metadata = place / "pydp_usb-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pydp-usb\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[pydp.key_protectors]\nusb = {entry}\n")
+    (place / "pydp_usb.py").write_text(module)  # `python -m` looks for packages here first
+    stick = place.parent / "stick"
+    stick.mkdir()
+
+    shell(place, "pydp keys init --key-file ../secrets/pydp.key\n" + command.replace("/media/stick", str(stick)))
+
+    assert "pseudonym" in shell(place, "pydp keys list")
+    assert "stick" in shell(place, "pydp keys show")
+    (stick / "pydp.secret").unlink()
+    assert "ended with 75" in shell(place, "pydp keys list || echo ended with $?")
