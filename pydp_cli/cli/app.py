@@ -25,6 +25,7 @@ COMMANDS = {
     "decrypt": ("pydp_cli.cli.decrypt", "Decrypt what encrypt made, and undo tokens."),
     "lookup": ("pydp_cli.cli.lookup", "Say what to search an encrypted column for."),
     "rotate-keys": ("pydp_cli.cli.rotate_keys", "New keys for old: re-wrap, re-encrypt, retire; nothing is lost."),
+    "dp-stats": ("pydp_cli.cli.dp_stats", "Release statistics with differential privacy, within a budget."),
     "keys": ("pydp_cli.cli.keys", "Make and look after the keyring."),
     "export-user": ("pydp_cli.cli.export_user", "Write a copy of a person's data, found over all datasets."),
     "requests": ("pydp_cli.cli.requests", "Keep track of what people asked for, and when it is due."),

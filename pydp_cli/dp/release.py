@@ -1,0 +1,256 @@
+"""From exact totals to released numbers: noise drawn once, then intervals and consistency from the noisy numbers alone.
+
+An interval holds the number that the noise was added to with a probability of at least 95 %. It says nothing of what
+clamping and contribution limits leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isqrt, sqrt
+from typing import Any
+
+from pydp_cli.dp.aggregates import Totals
+from pydp_cli.dp.calibration import Calibration, described, present_of
+from pydp_cli.dp.features import Amount, Feature, amount_of, bins_of
+from pydp_cli.dp.mechanisms import Mechanism
+from pydp_cli.dp.quantiles import QuantileTree
+from pydp_cli.dp.queries import Question
+from pydp_cli.dp.scan import Key
+from pydp_cli.dp.selection import select_groups
+from pydp_cli.policy.statistics import Measure
+
+MISS = 0.05
+"""The probability with which an interval may miss."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A released number and its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+Select = Callable[[dict[int, int]], dict[int, int]]
+
+
+def release(
+    question: Question, totals: Totals, keys: list[Key], calibration: Calibration, select: Select | None = None
+) -> dict[str, Any]:
+    """Draw the noise, and give the released table as plain data. `select` is replaced in tests only."""
+    people = [int(count) for count in totals.people]
+    if question.selects:
+        choose = select or (
+            lambda counts: select_groups(counts, calibration.of("people"), question.delta, question.groups)
+        )
+        named = choose({group: count for group, count in enumerate(people) if count})
+        groups = sorted(named, key=lambda group: keys[group])
+    else:
+        named, groups = {}, list(range(len(keys)))
+    table = []
+    for group in groups:
+        noisy = _Noisy(totals, group, calibration, {"people": named[group]} if group in named else {})
+        row: dict[str, Any] = dict(zip([column.name for column in question.group_by], keys[group], strict=True))
+        for label, measure in question.measures:
+            for name, number in _measured(label, measure, noisy):
+                row[name], row[f"{name}_low"], row[f"{name}_high"] = number.value, number.low, number.high
+        table.append(row)
+    return {
+        "groups": [column.name for column in question.group_by],
+        "names": [name for label, measure in question.measures for name in names_of(label, measure)],
+        "rows": table,
+        "mechanisms": [described(component, mechanism) for component, mechanism in calibration.mechanisms.items()],
+    }
+
+
+def names_of(label: str, measure: Measure) -> list[str]:
+    """Name the columns that a statistic is released as."""
+    if measure.kind == "quantiles":
+        return [f"{label}_{share:g}" for share in measure.shares]
+    if measure.kind == "histogram":
+        last = len(measure.edges) - 2
+        return [
+            f"{label}_{low:g}_to_{high:g}" if place < last else f"{label}_{low:g}_up"
+            for place, (low, high) in enumerate(zip(measure.edges, measure.edges[1:], strict=False))
+        ]
+    return [label]
+
+
+class _Noisy:
+    """The noisy numbers of one group, each drawn once and then the same for whoever needs it."""
+
+    def __init__(self, totals: Totals, group: int, calibration: Calibration, drawn: dict[str, int]) -> None:
+        self._totals, self._group, self._calibration = totals, group, calibration
+        self._drawn: dict[tuple[str, Feature | None], int] = {(kind, None): value for kind, value in drawn.items()}
+
+    def mechanism(self, kind: str, feature: Feature | None = None) -> Mechanism:
+        return self._calibration.of(kind, feature)
+
+    def has(self, kind: str, feature: Feature | None) -> bool:
+        return self._calibration.has(kind, feature)
+
+    def half(self, kind: str, feature: Feature | None = None, miss: float = MISS) -> int:
+        """Give the half-width in which the noise stays with probability 1 - miss."""
+        return self.mechanism(kind, feature).tail(miss / 2) - 1
+
+    def number(self, kind: str, feature: Feature | None = None) -> int:
+        if (kind, feature) not in self._drawn:
+            exact = self._exact(kind, feature)
+            self._drawn[kind, feature] = self.mechanism(kind, feature).add_noise(exact)
+        return self._drawn[kind, feature]
+
+    def bins(self, feature: Feature) -> list[int]:
+        mechanism = self.mechanism("bins", feature)
+        assert not isinstance(feature, Amount)
+        exact = self._totals.bins_of(feature, self._group, feature.count)
+        return [mechanism.add_noise(int(count)) for count in exact]
+
+    def tree(self, feature: Feature) -> QuantileTree:
+        assert not isinstance(feature, Amount)
+        exact = self._totals.bins_of(feature, self._group, feature.count)
+        return QuantileTree(exact, self.mechanism("tree", feature))
+
+    def _exact(self, kind: str, feature: Feature | None) -> int:
+        totals, group = self._totals, self._group
+        if kind in ("people", "rows"):
+            return int((totals.people if kind == "people" else totals.rows)[group])
+        assert isinstance(feature, Amount)
+        if feature not in totals.present:
+            return 0
+        present, centred = int(totals.present[feature][group]), totals.sums[feature][group]
+        if kind == "present":
+            return present
+        if kind == "sum":
+            return centred
+        return centred + feature.middle * present if kind == "total" else totals.squares[feature][group]
+
+
+def _measured(label: str, measure: Measure, noisy: _Noisy) -> Iterator[tuple[str, Number]]:
+    names = names_of(label, measure)
+    if measure.kind in ("count", "count_users"):
+        kind = "rows" if measure.kind == "count" else "people"
+        value, half = noisy.number(kind), noisy.half(kind)
+        yield label, Number(max(0, value), max(0, value - half), max(0, value + half))
+    elif measure.kind == "histogram":
+        feature = bins_of(measure)
+        half = noisy.half("bins", feature)
+        for name, value in zip(names, noisy.bins(feature), strict=True):
+            yield name, Number(max(0, value), max(0, value - half), max(0, value + half))
+    elif measure.kind in ("median", "quantiles"):
+        yield from zip(names, _quantiles(measure, noisy.tree(bins_of(measure))), strict=True)
+    else:
+        yield label, {"sum": _sum, "mean": _mean, "std": _std}[measure.kind](amount_of(measure), noisy)
+
+
+def _sum(amount: Amount, noisy: _Noisy) -> Number:
+    unit = Fraction(str(amount.unit))
+    if noisy.has("total", amount):
+        value, half = noisy.number("total", amount), noisy.half("total", amount)
+    else:
+        count = present_of(amount)
+        value = noisy.number("sum", amount) + amount.middle * noisy.number(*count)
+        half = noisy.half("sum", amount, MISS / 2) + abs(amount.middle) * noisy.half(*count, MISS / 2)
+    low, high = value - half, value + half
+    if amount.low >= 0:
+        value, low, high = max(0, value), max(0, low), max(0, high)
+    return Number(float(value * unit), float(low * unit), float(high * unit))
+
+
+def _mean(amount: Amount, noisy: _Noisy) -> Number:
+    unit = Fraction(str(amount.unit))
+    count = present_of(amount)
+    rows, total = noisy.number(*count), noisy.number("sum", amount)
+    rows_off, total_off = noisy.half(*count, MISS / 2), noisy.half("sum", amount, MISS / 2)
+
+    def in_bounds(centred: Fraction) -> float:
+        return float(min(max(centred + amount.middle, Fraction(amount.low)), Fraction(amount.high)) * unit)
+
+    value = in_bounds(Fraction(total, max(rows, 1)))
+    if rows - rows_off < 1:
+        return Number(value, float(amount.low * unit), float(amount.high * unit))
+    ends = [Fraction(total + sign * total_off, rows + other * rows_off) for sign in (-1, 1) for other in (-1, 1)]
+    return Number(value, in_bounds(min(ends)), in_bounds(max(ends)))
+
+
+def _std(amount: Amount, noisy: _Noisy) -> Number:
+    unit = Fraction(str(amount.unit))
+    count, miss = present_of(amount), MISS / 3
+    rows, total, squares = noisy.number(*count), noisy.number("sum", amount), noisy.number("squares", amount)
+    off = noisy.half(*count, miss), noisy.half("sum", amount, miss), noisy.half("squares", amount, miss)
+
+    def root(variance: Fraction) -> float:
+        held = min(max(variance, Fraction(0)), Fraction(amount.reach) ** 2)
+        return sqrt(held) * float(unit)
+
+    some = max(rows, 1)
+    value = root(Fraction(squares, some) - Fraction(total, some) ** 2)
+    few, many = rows - off[0], rows + off[0]
+    if few < 1:
+        return Number(value, 0.0, root(Fraction(amount.reach) ** 2))
+    nearest, furthest = max(0, abs(total) - off[1]), abs(total) + off[1]
+    least = Fraction(max(0, squares - off[2]), many) - Fraction(furthest, few) ** 2
+    most = Fraction(max(0, squares + off[2]), few) - Fraction(nearest, many) ** 2
+    return Number(value, root(least), root(most))
+
+
+def _quantiles(measure: Measure, tree: QuantileTree) -> list[Number]:
+    assert measure.bounds is not None
+    low, high = measure.bounds
+    rows, off = tree.total(), 1.96 * tree.rank_error()
+    places = tree.quantiles(measure.shares)
+    around = off / rows if rows > off else 1.0
+    lows = tree.quantiles([share - around for share in measure.shares])
+    highs = tree.quantiles([share + around for share in measure.shares])
+
+    def at(place: Fraction) -> float:
+        return low + float(place) * (high - low)
+
+    found = []
+    for place, below, above in zip(places, lows, highs, strict=True):
+        if around >= 1:
+            below, above = Fraction(0), Fraction(1)  # noqa: PLW2901 - nothing is known
+        found.append(Number(at(place), at(min(below, place)), at(max(above, place))))
+    return found
+
+
+def expected_errors(question: Question, calibration: Calibration) -> list[tuple[str, str, float]]:
+    """Give, before any data is read, the half-width of the 95 % interval: statistic, of how many rows, half-width."""
+    found = []
+    for label, measure in question.measures:
+        if measure.kind in ("count", "count_users"):
+            kind = "rows" if measure.kind == "count" else "people"
+            found.append((label, "any", float(calibration.of(kind).tail(MISS / 2) - 1)))
+        elif measure.kind == "histogram":
+            found.append(
+                (f"{label} (each bin)", "any", float(calibration.of("bins", bins_of(measure)).tail(MISS / 2) - 1))
+            )
+        elif measure.kind in ("sum", "mean", "std"):
+            found += _expected_amount(label, measure, calibration)
+        else:
+            deviation = calibration.of("tree", bins_of(measure)).standard_deviation
+            found.append((f"{label} (in ranks)", "any", 1.96 * deviation * sqrt(3 * 16 / 2)))
+    return found
+
+
+def _expected_amount(label: str, measure: Measure, calibration: Calibration) -> Iterator[tuple[str, str, float]]:
+    amount, unit = amount_of(measure), float(measure.unit)
+    if measure.kind == "sum":
+        if calibration.has("total", amount):
+            half = calibration.of("total", amount).tail(MISS / 2) - 1
+        else:
+            count = calibration.of(*present_of(amount)).tail(MISS / 4) - 1
+            half = calibration.of("sum", amount).tail(MISS / 4) - 1 + abs(amount.middle) * count
+        yield label, "any", half * unit
+        return
+    for rows in (100, 1_000, 10_000):
+        most = (amount.high - amount.low) * unit
+        off = calibration.of("sum", amount).tail(MISS / 4) - 1
+        if measure.kind == "mean":
+            yield label, f"{rows:,}", min(most, off / rows * unit)
+        else:
+            squares = calibration.of("squares", amount).tail(MISS / 6) - 1
+            yield label, f"{rows:,}", min(most, float(isqrt(squares // rows)) * unit)
