@@ -63,8 +63,10 @@ def _chart(release: dict[str, Any], name: str) -> str:
             f'<text x="{LABEL - 8}" y="{middle + 4}" text-anchor="end">{escape(_short(label))}</text>',
             f'<rect class="bar" x="{min(zero, value)}" y="{top}" width="{abs(value - zero):.1f}" height="{BAR}"/>',
             f'<path class="error" d="M{low} {middle - 5}v10M{high} {middle - 5}v10M{low} {middle}H{high}"/>',
-            f'<text x="{LABEL + WIDTH + 10}" y="{middle + 4}">{shown(row[name])} ± '
-            f"{shown(max(row[f'{name}_high'] - row[name], row[name] - row[f'{name}_low']))}</text>",
+            (
+                f'<text x="{LABEL + WIDTH + 10}" y="{middle + 4}">{shown(row[name])} ± '
+                f"{shown(max(row[f'{name}_high'] - row[name], row[name] - row[f'{name}_low']))}</text>"
+            ),
         ]
     box = f"0 0 {LABEL + WIDTH + NUMBER} {height}"
     described = (

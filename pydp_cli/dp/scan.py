@@ -14,7 +14,7 @@ from pydp_cli.dp.features import Feature, check_numeric, numbers_of
 from pydp_cli.dp.hashing import PersonHash
 from pydp_cli.dp.queries import GroupColumn, Question
 from pydp_cli.errors import BadValue, InputError
-from pydp_cli.pipeline.compile import declared_type, logical_schema
+from pydp_cli.pipeline.compilation import declared_type, logical_schema
 from pydp_cli.pipeline.model import Parse
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.policy.column_types import dense_type

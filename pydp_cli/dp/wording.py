@@ -10,12 +10,18 @@ def promises(release: dict[str, Any]) -> list[str]:
     delta = f", delta {release['delta']:.3g}" if release["delta"] else ""
     names = sorted({str(mechanism["mechanism"]) for mechanism in release["mechanisms"]})
     said = [
-        f"Epsilon {release['epsilon']:.4g}{delta}: differential privacy for {release['unit']}. "
-        f"Compared are {release['neighbours']}.",
-        f"Of each unit at most {release['groups_per_unit']} group(s) and {release['rows_per_group']} row(s) in each "
-        "count; the rest is left out by a random choice, so true totals may be higher.",
-        f"Every number has random noise ({', '.join(names)}). An interval holds the number without noise in at least "
-        "95 of 100 releases; it says nothing of what the limits leave out.",
+        (
+            f"Epsilon {release['epsilon']:.4g}{delta}: differential privacy for {release['unit']}. "
+            f"Compared are {release['neighbours']}."
+        ),
+        (
+            f"Of each unit at most {release['groups_per_unit']} group(s) and {release['rows_per_group']} row(s) in "
+            "each count; the rest is left out by a random choice, so true totals may be higher."
+        ),
+        (
+            f"Every number has random noise ({', '.join(names)}). An interval holds the number without noise in at "
+            "least 95 of 100 releases; it says nothing of what the limits leave out."
+        ),
     ]
     if release["bounds"]:
         listed = "; ".join(f"{name} {values[0]:g} to {values[-1]:g}" for name, values in release["bounds"].items())
