@@ -27,7 +27,7 @@ from pydp_cli.audit.merkle import root_of
 from pydp_cli.audit.notes import Verifier
 from pydp_cli.audit.segments import SEGMENT_LINES, Folder, folder_of
 from pydp_cli.audit.signing import Signer
-from pydp_cli.errors import OutputError, Refused
+from pydp_cli.errors import InputError, OutputError
 
 Clock = Callable[[], datetime]
 Event = tuple[str, Mapping[str, Any]]
@@ -98,10 +98,10 @@ class _Writer:
             writer.add("audit.begin", {"log": writer.origin})
             return writer
         torn = writer._find_end(last or 0)
-        found = [folder.checkpoint(path) for path in marks]
-        writer.origin = next((one.checkpoint.origin for one in found if one), "") or writer._origin_of_log()
-        for path, mark in zip(marks, found, strict=True):
-            if mark is not None and not writer._extends(mark):
+        found = {path: writer._read(path) for path in marks}
+        writer.origin = next((one.checkpoint.origin for one in found.values() if one), "") or writer._origin_of_log()
+        for path, mark in found.items():
+            if mark is None or not writer._extends(mark):
                 writer._set_aside(path, mark)
         if torn:
             writer.add("audit.repaired", {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()})
@@ -142,6 +142,13 @@ class _Writer:
                 self.seq, self.prev = seal.checkpoint.size, seal.checkpoint.last or NO_LINE
         return torn
 
+    def _read(self, path: Path) -> Found | None:
+        """Read a checkpoint; None where it is damaged."""
+        try:
+            return self.folder.checkpoint(path)
+        except InputError:
+            return None
+
     def _origin_of_log(self) -> str:
         first = next(iter(self.folder.lines(0)[0]), b"")
         entry = read_line(first)
@@ -152,11 +159,12 @@ class _Writer:
         size = mark.checkpoint.size
         return size <= self.seq and self.tree.root(size) == mark.checkpoint.root
 
-    def _set_aside(self, path: Path, mark: Found) -> None:
+    def _set_aside(self, path: Path, mark: Found | None) -> None:
         """Keep a checkpoint that the log does not agree with: writing a new one would destroy the evidence."""
-        name = hashlib.sha256(mark.raw.encode()).hexdigest()[:16]
+        name = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         path.replace(path.with_name(f"conflict-{name}.txt"))
-        self.add("audit.conflict", {"checkpoint": mark.checkpoint.size, "lines": self.seq})
+        size = None if mark is None else mark.checkpoint.size
+        self.add("audit.conflict", {"checkpoint": size, "lines": self.seq})
 
     def _flush(self, number: int) -> None:
         if not self.buffer:
@@ -215,16 +223,6 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def require_agreement(folder: Folder) -> None:
-    """Refuse to go on where the log was found not to agree with its checkpoints."""
-    if folder.conflicts():
-        raise Refused(
-            "the audit log does not agree with a checkpoint of its own",
-            place=str(folder.path),
-            hint="`pydp audit verify` tells what is wrong",
-        )
 
 
 def _cut(path: Path, torn: int) -> None:

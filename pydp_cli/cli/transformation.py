@@ -18,7 +18,7 @@ from pydp_cli.cli.options import seen_folder
 from pydp_cli.cli.render import note, print_grid, print_json, warn
 from pydp_cli.datasets.publish import staged
 from pydp_cli.datasets.signals import Terminated, terminate_as_exception
-from pydp_cli.errors import KeyringError, UsageError
+from pydp_cli.errors import KeyringError, OutputError, UsageError
 from pydp_cli.keys.keyring import Keyring, open_keyring
 from pydp_cli.pipeline.report import RunReport, warnings_of
 from pydp_cli.pipeline.survey import sample_files
@@ -61,6 +61,7 @@ def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, s
             report = transform_files(request, unlocked, progress)
     except Terminated as ending:
         raise typer.Exit(128 + ending.signum) from ending
+    _log(request, report, unlocked() if unlocked.cache_info().currsize else None)
     for message, hint in warnings_of(report):
         warn(message, hint)
     if showing.report is not None:
@@ -69,6 +70,26 @@ def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, s
         print_json(report.as_json())
     elif not showing.quiet:
         _summarise(report, verbose=showing.verbose)
+
+
+def _log(request: Request, report: RunReport, keyring: Keyring | None) -> None:
+    """Note in the audit log what was done by a policy's file; that it cannot be noted undoes nothing."""
+    if request.policy.place_of("version") is None:
+        return
+    from pydp_cli.cli.rights import record
+
+    dropped = sum((file.counts.dropped for file in report.files), Counter[str]())
+    details = {
+        "datasets": sorted({file.pipeline.dataset for file in report.files}),
+        "files": len(report.files),
+        "rows_in": report.rows_in,
+        "rows_out": report.rows_out,
+        "rows_dropped": dict(sorted(dropped.items())),
+    }
+    try:
+        record(request.policy, f"{request.command}.done", details, keyring)
+    except OutputError as error:
+        warn(f"this run is not in the audit log: {error}")
 
 
 def keyring_path(policy: Policy | None, named: Path | None) -> Path:

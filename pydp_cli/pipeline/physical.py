@@ -39,3 +39,10 @@ def store(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return pc.cast(column, kind.value_type).dictionary_encode()
     return pc.cast(column, kind)
+
+
+def take_rows(column: pa.Array, rows: pa.Array) -> pa.Array:
+    """Take rows of a column in its own type; Arrow takes none of views, which become plain text or bytes."""
+    if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+        column = densify(column)
+    return column.take(rows)

@@ -43,7 +43,7 @@ def columns_of_cells(
             continue
         if mark_of(column) is not None:
             found.append(column.name)
-        elif sample is not None and is_text(column.type) and key_ids:
+        elif sample is not None and is_text(column.type):
             values = densify(sample.column(column.name))
             if values.null_count < len(values) and looks_encrypted(values, key_ids):
                 found.append(column.name)

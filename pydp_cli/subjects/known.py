@@ -45,6 +45,7 @@ class Known:
     forms: dict[str, str] = field(default_factory=dict)
     version: int = 0
     _built: tuple[int, pa.StringArray, npt.NDArray[np.int32]] | None = None
+    _numbers: tuple[int, pa.Int64Array, npt.NDArray[np.int32]] | None = None
 
     def add(self, value: str, subject: int, people: People) -> bool:
         """Note a value; tell whether it is new. One that is another subject's makes both one person."""
@@ -78,6 +79,16 @@ class Known:
         values, subjects = self.index()
         place = pc.index_in(text, value_set=values)
         return pa.array(subjects).take(place)
+
+    def look_up_numbers(self, column: pa.Array) -> pa.Int32Array:
+        """Give the subject of each whole number, without writing the numbers out as text."""
+        if self._numbers is None or self._numbers[0] != self.version:
+            values, subjects = self.index()
+            plain = pc.match_substring_regex(values, "^(0|-?[1-9][0-9]{0,17})$")
+            chosen = plain.to_numpy(zero_copy_only=False)
+            self._numbers = (self.version, values.filter(plain).cast(pa.int64()), subjects[chosen])
+        place = pc.index_in(column.cast(pa.int64()), value_set=self._numbers[1])
+        return pa.array(self._numbers[2]).take(place)
 
     def index(self) -> tuple[pa.StringArray, npt.NDArray[np.int32]]:
         """Give all spellings and whose they are."""

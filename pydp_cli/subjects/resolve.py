@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pydp_cli.datasets.locations import InputFile
 from pydp_cli.errors import LimitReached, Refused, TemporaryFailure
 from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.physical import take_rows
 from pydp_cli.policy.identity_text import identity_text
 from pydp_cli.subjects.catalogue import Catalogue, Key
 from pydp_cli.subjects.known import Known, People, distinct_pairs
@@ -246,14 +247,13 @@ class _Search:
 
     def _match(self, batch: KeyBatch, keys: tuple[Key, ...]) -> pa.Table:
         """Find the rows of a batch that are somebody's, and learn what else these people are known by."""
-        texts = {
-            key: identity_text(batch.columns[key.column], self.catalogue.identity(key.space))
+        hits = {
+            key: self._look_up(key, batch.columns[key.column])
             for key in keys
             if self.known[key.space].values or not key.other
         }
-        hits = {key: self.known[key.space].look_up(text) for key, text in texts.items()}
         own = self._own(batch, [hits[key] for key in hits if not key.other])
-        self._learn({key: text for key, text in texts.items() if not key.other}, hits, own)
+        self._learn(batch, {key: hit for key, hit in hits.items() if not key.other}, own)
         parts = [_part(batch, own, [(at, hits[key]) for at, key in enumerate(keys) if key in hits], mention=False)]
         for at, key in enumerate(keys):
             if key in hits and key.other:
@@ -280,18 +280,31 @@ class _Search:
                     self.people.join(one, other)
         return own
 
-    def _learn(self, texts: dict[Key, pa.StringArray], hits: dict[Key, pa.Int32Array], own: pa.Int32Array) -> None:
-        chosen = own.is_valid()
-        if not chosen.true_count:
+    def _look_up(self, key: Key, column: pa.Array) -> pa.Int32Array:
+        """Give whose value each row has; whole numbers of identities without rules are compared as numbers."""
+        known, identity = self.known[key.space], self.catalogue.identity(key.space)
+        if not known.values:
+            return pa.nulls(len(column), pa.int32())
+        kind = column.type
+        if pa.types.is_integer(kind) and kind != pa.uint64() and not (identity and identity.normalize):
+            return known.look_up_numbers(column)
+        return known.look_up(identity_text(column, identity))
+
+    def _learn(self, batch: KeyBatch, hits: dict[Key, pa.Int32Array], own: pa.Int32Array) -> None:
+        """Note what else the rows that are somebody's are known by: only their values are looked at."""
+        rows = pc.indices_nonzero(own.is_valid())
+        if not len(rows):
             return
-        by = {key: hits[key].is_valid() for key in texts}
-        for key, text in texts.items():
-            new = pc.and_(chosen, pc.and_(pc.invert(by[key]), text.is_valid()))
+        whose = own.take(rows)
+        by = {key: hit.take(rows).is_valid() for key, hit in hits.items()}
+        for key in hits:
+            text = identity_text(take_rows(batch.columns[key.column], rows), self.catalogue.identity(key.space))
+            new = pc.and_(pc.invert(by[key]), text.is_valid())
             if not new.true_count:
                 continue
             source = next(other for other in by if pc.any(pc.and_(new, by[other])).as_py())
             gave = self.gave.setdefault((source.dataset, source.column), Counter())
-            for value, subject in distinct_pairs(text.filter(new), own.filter(new)):
+            for value, subject in distinct_pairs(text.filter(new), whose.filter(new)):
                 if self.over and self.people.root(subject) in self.over:
                     continue
                 gave[key.space] += self.known[key.space].add(value, subject, self.people)

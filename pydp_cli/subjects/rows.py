@@ -17,6 +17,7 @@ from pydp_cli.datasets.formats import open_source
 from pydp_cli.datasets.locations import InputFile
 from pydp_cli.errors import KeyringError, TemporaryFailure, WrongKey
 from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline import physical
 from pydp_cli.pipeline.head import read_head
 from pydp_cli.pipeline.readable import Readable, readable
 from pydp_cli.policy.identity_text import identity_text
@@ -89,7 +90,9 @@ def _selected(
         end = start + batch.num_rows
         chosen = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
         if len(chosen):
-            yield chosen, batch.take(pa.array(chosen - start))
+            at = pa.array(chosen - start)
+            columns = [physical.take_rows(batch.column(number), at) for number in range(batch.num_columns)]
+            yield chosen, pa.record_batch(columns, batch.schema.names)
         if end > rows[-1]:
             return
         start = end

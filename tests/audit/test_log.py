@@ -177,6 +177,15 @@ def test_evidence_survives_the_next_entry(tmp_path):
     assert "conflict" in kinds(verify(tmp_path))
 
 
+def test_a_damaged_head_is_kept_as_evidence_and_the_log_goes_on(tmp_path):
+    write(tmp_path, 3)
+    folder_of(tmp_path).head.write_bytes(b"\xff nonsense")
+    assert kinds(verify(tmp_path)) == ["malformed"]
+    write(tmp_path, 2)
+    verdict = verify(tmp_path)
+    assert (kinds(verdict), verdict.lines) == (["malformed"], 7)
+
+
 def test_a_key_that_is_not_ours_is_told(tmp_path, signer):
     write(tmp_path, 2, signer)
     assert kinds(verify(tmp_path, public_keys=[bytes(32)])) == ["unknown key"]

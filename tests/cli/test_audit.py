@@ -86,3 +86,23 @@ def test_an_anchor_needs_a_key(logged):
 def test_nothing_is_dropped_before_a_segment_is_full(logged):
     done = logged.pydp("audit", "drop", "--before", "2999-01-01")
     assert (done.code, "0 segments dropped" in done.err) == (0, True)
+
+
+def test_runs_by_a_policy_are_logged_with_their_counts(work):
+    assert work.pydp("anonymize", "-o", "out.csv", "--key-file", "key").code == 0
+    (entry,) = json.loads(work.pydp("audit", "query", "--event", "anonymize", "--json").out)
+    assert (entry["details"]["rows_in"], entry["details"]["datasets"]) == (3, ["people"])
+    assert work.pydp("audit", "verify", "--key-file", "key").code == 0
+
+
+def test_a_log_that_cannot_be_written_is_a_warning_after_the_work_is_done(work):
+    work.write(".pydp", "a file where the folder should be")
+    done = work.pydp("anonymize", "-o", "out.csv", "--key-file", "key")
+    assert done.code == 0
+    assert "warning: this run is not in the audit log" in done.err
+    assert work.path("out.csv").exists()
+
+
+def test_runs_without_a_policy_leave_nothing_behind(work):
+    assert work.pydp("anonymize", "people.csv", "--keep", "id", "--other-columns", "drop", "-o", "out.csv").code == 0
+    assert not work.path(".pydp").exists()

@@ -156,6 +156,16 @@ def test_encrypted_columns_are_opened_where_the_key_is_there_and_listed_where_no
     assert made.reference is None
 
 
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_text_of_every_kind_is_exported(company, kind):
+    names = pa.array(["Anna", "Bo"]).cast(kind)
+    company.write(
+        "data/customers/a.parquet", pa.table({"id": [1, 2], "email": ["anna@example.com", "b"], "name": names})
+    )
+    path, _ = export(company)
+    assert lines(path, "data/customers.jsonl")[0]["name"] == "Anna"
+
+
 def test_files_of_a_dataset_may_have_different_columns(company):
     company.write(
         "data/customers/c.parquet",

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pydp_cli.errors import InputError, LimitReached, Refused, UsageError
+from pydp_cli.errors import InputError, KeyringError, LimitReached, Refused, UsageError
 from pydp_cli.policy.loader import load_policy
 from pydp_cli.subjects.catalogue import catalogue_of
 from pydp_cli.subjects.resolve import resolve
@@ -224,6 +224,8 @@ def test_encrypted_columns_are_searched_under_their_key(company, mode, form):
     expected = sorted([("customers", f"a.e.{form}", 0), *(row for row in ANNA if row[0] != "customers")])
     assert rows_of(company.find("customer_id=1", keyring=company.keyring)) == expected
     assert rows_of(company.find("email=anna.b@example.org", keyring=company.keyring)) == expected
+    with pytest.raises(KeyringError, match="no keyring to read it with"):
+        company.find("customer_id=1")
 
 
 def test_row_groups_without_anybody_are_not_read_and_the_rest_is_right(company):
