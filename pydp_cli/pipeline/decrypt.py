@@ -17,7 +17,7 @@ from pydp_cli.pipeline.model import BoundStep, ColumnPlan
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.policy.column_types import dense_type
 from pydp_cli.policy.encryption import EncryptSpec, FpeSpec
-from pydp_cli.transforms.cells import Bound, DecryptCells, ExpectNoCells, OnError, Place, looks_encrypted
+from pydp_cli.transforms.cells import Bound, DecryptCells, ExpectNoCells, OnError, Place, Refusal, looks_encrypted
 from pydp_cli.transforms.findings import did_you_mean
 from pydp_cli.transforms.fpe import Shape
 from pydp_cli.transforms.registry import Binding, TransformOptions, find_transform
@@ -279,20 +279,20 @@ class _Planner:
             return Bound(other)
         return Bound(other, self._function(other, place, dense_type(output.type)))
 
-    def _keys(self, place: Place) -> tuple[dict[bytes, bytes], dict[bytes, str]]:
+    def _keys(self, place: Place) -> tuple[dict[bytes, bytes], dict[bytes, Refusal]]:
         """Derive the column's key from every version that may have encrypted it; say why the others cannot be used."""
         keyring = self.compilation.keyring
         if keyring is None:
             raise KeyringError("decryption needs a keyring", hint="name it with --keyring or `keyring:` in the policy")
         keys: dict[bytes, bytes] = {}
-        refusals: dict[bytes, str] = {}
+        refusals: dict[bytes, Refusal] = {}
         for version in getattr(keyring, "versions", tuple)():
             if version.name.partition("/")[0] in NOT_FOR_CELLS:
                 continue
             try:
                 keys[version.key_id] = keyring.column_key("cell", *place.scope, version=version.key_id).key
             except WrongKey as error:
-                refusals[version.key_id] = error.message
+                refusals[version.key_id] = Refusal(error.message, error.hint)
         return keys, refusals
 
 

@@ -92,6 +92,14 @@ class EncryptCells:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a key cannot be used, and what to do about it."""
+
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
 class DecryptCells:
     """Decrypts a column of cells, each with the key that it names.
 
@@ -101,7 +109,7 @@ class DecryptCells:
 
     column: str
     keys: Mapping[bytes, bytes] = field(repr=False)
-    refusals: Mapping[bytes, str]
+    refusals: Mapping[bytes, Refusal]
     place: Place
     bind: tuple[Bound, ...]
     gives: pa.DataType
@@ -133,10 +141,12 @@ class DecryptCells:
     def _refuse(self, opened: Opened, failed: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> NoReturn:
         """Name the first thing that is wrong: a key that is not at hand, before cells that are not authentic."""
         for key_id, rows in opened.unknown.items():
-            message = self.refusals.get(key_id, f"key {key_id.hex()} is not in the keyring")
+            refusal = self.refusals.get(key_id) or Refusal(
+                f"key {key_id.hex()} is not in the keyring", "use the keyring that this was encrypted with"
+            )
             raise WrongKey(
-                f"{_cells(len(rows))} cannot be decrypted: {message}",
-                hint="use the keyring that this was encrypted with, or say what to do with --on-error keep|null",
+                f"{_cells(len(rows))} cannot be decrypted: {refusal.message}",
+                hint=refusal.hint or "to save the rest, say what becomes of such cells with --on-error keep|null",
                 rows=_first(rows),
             )
         raise Tampered(f"{_cells(len(failed))} failed authentication", hint=FAILED, rows=_first(failed))
