@@ -62,7 +62,7 @@ def take_rows(
         else:
             batches = _other_batches((batch for chunk in head.chunks() for batch in chunk.read()), rows)
         for positions, taken in batches:
-            batch = _decrypted(taken, made, left.unreadable)
+            batch = _with_partitions(_decrypted(taken, made, left.unreadable), matches.file)
             is_own = pc.is_in(pa.array(positions), value_set=own)
             yield redaction.apply(batch, is_own)
 
@@ -131,6 +131,13 @@ def _decrypted(batch: pa.RecordBatch, made: Sequence[Readable], unreadable: set[
         columns |= {name: plain.column(name) for name in one.decrypts}
     kept = {name: column for name, column in columns.items() if name not in unreadable}
     return pa.record_batch(list(kept.values()), list(kept))
+
+
+def _with_partitions(batch: pa.RecordBatch, file: InputFile) -> pa.RecordBatch:
+    """Add what the names of a file's folders say of its rows."""
+    more = {name: value for name, value in file.partition_columns.items() if name not in batch.schema.names}
+    added = [pa.array([value] * batch.num_rows, pa.string()) for value in more.values()]
+    return pa.record_batch([*batch.columns, *added], [*batch.schema.names, *more])
 
 
 class _Redaction:

@@ -80,6 +80,14 @@ def test_nobody_found_is_a_bundle_that_says_so(company):
     assert verify_bundle(path).manifest["datasets"]["orders"]["searched"] == 1
 
 
+def test_what_folders_say_of_rows_is_part_of_them(company):
+    company.write("data/logs/customer_id=1/x.parquet", pa.table({"page": ["a", "b"]}))
+    text = "  logs:\n    path: data/logs\n    identifiers: {customer_id: customer_id}\n    other_columns: keep\n"
+    company.change_policy("  items:\n", text + "  items:\n")
+    path, _ = export(company)
+    assert lines(path, "data/logs.jsonl") == [{"page": page, "customer_id": "1"} for page in "ab"]
+
+
 def test_the_same_request_gives_the_same_bytes(company):
     assert export(company)[0].read_bytes() == export(company, name="other.zip")[0].read_bytes()
 
@@ -113,6 +121,8 @@ def test_a_table_holds_no_formulas_and_json_is_exact(text):
     batch = pa.record_batch([pa.array([text, "plain", None])], ["a"])
     table = list(csv.reader(io.StringIO(csv_rows(batch, heading=True).decode(), newline="")))
     assert table == [["a"], [f"'{text}"], ["plain"], [""]]
+    named = csv_rows(pa.record_batch([pa.array([1])], [text]), heading=True).decode()
+    assert next(csv.reader(io.StringIO(named, newline=""))) == [f"'{text}"]
     assert json.loads(next(json_lines(batch))) == {"a": text}
 
 
