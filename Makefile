@@ -27,6 +27,7 @@ lint: .venv/.dev  ## check style, types, who imports whom, and that the referenc
 bench: .venv/.bench  ## measure pydp beside other tools and the physical limit
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/cells.py
 	$(BIN)/python benchmarks/rights.py
 
 docs: .venv/.dev  ## build the documentation in site/
