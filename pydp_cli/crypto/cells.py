@@ -50,6 +50,7 @@ FORMAT = b"pydp cell 1"
 NULL, ESCAPED, PADDED = 0xF8, 0xF9, 0xFA
 _FIRST_MARK = 0xF8  # no UTF-8 text begins with this or a higher byte
 _PADDING = 0x80
+_FRONT = np.dtype([("header", f"V{HEADER_BYTES}"), ("nonce", f"V{NONCE_BYTES}")])
 
 __all__ = [
     "Opened",
@@ -178,16 +179,15 @@ def seal_framed(
     """Encrypt plaintexts as they are into cells of a header (5 bytes)."""
     count = len(cells)
     associated: list[bytes | pa.Array] = [place.encode(header), *(_bound(column) for column in bound)]
-    start = np.frombuffer(header, dtype=np.uint8)
     if header[0] == DETERMINISTIC:
-        prefix: Bytes = np.broadcast_to(start, (count, HEADER_BYTES))
+        prefix: Bytes = np.broadcast_to(np.frombuffer(header, dtype=np.uint8), (count, HEADER_BYTES))
     else:
         drawn = (random or fresh_nonces)(NONCE_BYTES * count)
-        nonces = np.frombuffer(drawn, dtype=np.uint8).reshape(count, NONCE_BYTES)
-        prefix = np.empty((count, HEADER_BYTES + NONCE_BYTES), dtype=np.uint8)
-        prefix[:, :HEADER_BYTES] = start
-        prefix[:, HEADER_BYTES:] = nonces
-        associated.append(_fixed(nonces))
+        fronts = np.empty(count, dtype=_FRONT)  # whole items, which NumPy moves several times faster than rows of bytes
+        fronts["header"] = np.void(header)
+        fronts["nonce"] = np.frombuffer(drawn, dtype=f"V{NONCE_BYTES}")
+        prefix = fronts.view(np.uint8).reshape(count, HEADER_BYTES + NONCE_BYTES)
+        associated.append(_fixed(np.frombuffer(drawn, dtype=np.uint8).reshape(count, NONCE_BYTES)))
     return seal_values(Siv(key), cells, associated, prefix, align=align)
 
 
