@@ -115,7 +115,7 @@ def import_(
         str | None, typer.Option("--status", help="given, refused, withdrawn or opted-out, where no column says it.")
     ] = None,
 ) -> None:
-    """Record a file of events, all or none.
+    """Record a file of events; where a line cannot be read, none of it.
 
     Its columns are identities of the policy, purpose, status, at, until, notice, method.
     """
