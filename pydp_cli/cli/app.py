@@ -26,6 +26,7 @@ COMMANDS = {
     "lookup": ("pydp_cli.cli.lookup", "Say what to search an encrypted column for."),
     "rotate-keys": ("pydp_cli.cli.rotate_keys", "New keys for old: re-wrap, re-encrypt, retire; nothing is lost."),
     "dp-stats": ("pydp_cli.cli.dp_stats", "Release statistics with differential privacy, within a budget."),
+    "budget": ("pydp_cli.cli.budget", "Look at the ledger of privacy loss: what was spent, what is left."),
     "keys": ("pydp_cli.cli.keys", "Make and look after the keyring."),
     "export-user": ("pydp_cli.cli.export_user", "Write a copy of a person's data, found over all datasets."),
     "requests": ("pydp_cli.cli.requests", "Keep track of what people asked for, and when it is due."),

@@ -271,7 +271,7 @@ def _answer(  # noqa: PLR0917 - one caller, above
 ) -> tuple[dict[str, Any], str | None]:
     from pydp_cli.datasets.locations import find_inputs
     from pydp_cli.datasets.memory import use_little_memory
-    from pydp_cli.dp.ask import Asking, ask, budget_of, compute, period_of
+    from pydp_cli.dp.ask import Asking, allowance_of, ask, budget_of, compute, period_of
     from pydp_cli.dp.calibration import calibrate
     from pydp_cli.pipeline.transform_files import dataset_path
 
@@ -291,8 +291,8 @@ def _answer(  # noqa: PLR0917 - one caller, above
         return compute(question, asking, calibrate(question)), None
     ledger = open_ledger(state)
     try:
-        budget = budget_of(said.budget)
-        period = period_of(said.budget.per if said.budget else None, today)
+        allowed = allowance_of(said.budget, ledger, question.dataset)
+        budget, period = budget_of(allowed), period_of(allowed.per if allowed else None, today)
         answer = ask(question, asking, ledger=ledger, budget=budget, period=period, policy_digest=policy.digest)
     finally:
         ledger.close()

@@ -114,6 +114,14 @@ def budget_of(said: BudgetSpec | None) -> Budget:
     return Budget(epsilon, Fraction(str(said.delta or 0)), rho)
 
 
+def allowance_of(said: BudgetSpec | None, ledger: Ledger, dataset: str) -> BudgetSpec | None:
+    """Give the budget of a dataset: the policy's, else what `pydp budget set` has noted."""
+    if said is not None:
+        return said
+    noted = ledger.allowance(dataset)
+    return None if noted is None else BudgetSpec.model_validate_json(noted)
+
+
 def period_of(per: str | None, today: date) -> str:
     """Name the period that a day is in: calendar years and months, else equal stretches since 1970."""
     found = _PERIOD.fullmatch(per) if per else None

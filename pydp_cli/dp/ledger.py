@@ -46,6 +46,7 @@ CREATE TABLE entry (
   release TEXT
 );
 CREATE UNIQUE INDEX entry_of_query ON entry (dataset, query_digest, data_version);
+CREATE TABLE allowance (dataset TEXT PRIMARY KEY, said TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE closed (dataset TEXT NOT NULL, period TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, period));
 """
 
@@ -198,6 +199,20 @@ class Ledger:
         ).fetchall()
         names = ["dataset", "period", "state", "at", "actor", "query", "query_digest", "policy_digest"]
         return [Entry(**dict(zip(names, row[:8], strict=True)), loss=_loss(*row[8:])) for row in rows]
+
+    def set_allowance(self, dataset: str, said: str) -> None:
+        """Note the budget of a dataset that no policy gives one; `said` is the text of it."""
+        with self._transaction(writes=True):
+            self._connection.execute("INSERT OR REPLACE INTO allowance VALUES (?, ?, ?)", (dataset, said, self._now()))
+
+    def allowance(self, dataset: str) -> str | None:
+        """Give the budget that was noted for a dataset."""
+        found = self._connection.execute("SELECT said FROM allowance WHERE dataset = ?", (dataset,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def is_closed(self, dataset: str, period: str) -> bool:
+        """Tell whether a budget is closed."""
+        return self._is_closed(dataset, period)
 
     def close_budget(self, dataset: str, period: str) -> None:
         """Allow no more releases from a dataset in a period; stored ones are still given."""
