@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pydp_cli.dp.bounding import GROUP, VALUES, bound
-from pydp_cli.dp.features import MISSING, Amount, Feature
+from pydp_cli.dp.features import MISSING, Amount, Bins, Feature
 
 Ints = npt.NDArray[np.int64]
+DENSE_CELLS = 1 << 21
 EXACT = 1 << 53
 """Below this, sums of integers as floats are exact."""
 
@@ -28,7 +29,7 @@ class Totals:
     present: dict[Feature, Ints] = field(default_factory=dict)
     sums: dict[Feature, list[int]] = field(default_factory=dict)
     squares: dict[Feature, list[int]] = field(default_factory=dict)
-    bins: dict[Feature, dict[int, int]] = field(default_factory=dict)
+    bins: dict[Feature, Ints | dict[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.people, self.rows = np.zeros(self.groups, np.int64), np.zeros(self.groups, np.int64)
@@ -48,37 +49,34 @@ class Totals:
                 _add(self.sums, feature, exact_sums(at, values, self.groups))
                 _add(self.squares, feature, exact_sums(at, values * values, self.groups))
             else:
-                cells, counts = np.unique(at * feature.count + values, return_counts=True)
-                tally = self.bins.setdefault(feature, {})
-                for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
-                    tally[cell] = tally.get(cell, 0) + count
-
-    def add(self, other: Totals) -> None:
-        """Add the totals of other shards."""
-        self.people += other.people
-        self.rows += other.rows
-        for feature, present in other.present.items():
-            self.present[feature] = self.present.get(feature, 0) + present
-            _add(self.sums, feature, other.sums[feature])
-            _add(self.squares, feature, other.squares[feature])
-        for feature, tally in other.bins.items():
-            mine = self.bins.setdefault(feature, {})
-            for cell, count in tally.items():
-                mine[cell] = mine.get(cell, 0) + count
+                self._add_cells(feature, at * feature.count + values)
 
     def bins_of(self, feature: Feature, group: int, count: int) -> Ints:
         """Give the bins of one group."""
         tally, start = self.bins.get(feature, {}), group * count
-        return np.array([tally.get(start + place, 0) for place in range(count)], np.int64)
+        if isinstance(tally, dict):
+            return np.array([tally.get(start + place, 0) for place in range(count)], np.int64)
+        return tally[start : start + count]
+
+    def _add_cells(self, feature: Bins, cells: Ints) -> None:
+        """Count rows by group and bin: in an array where that is small, else only the cells that have any."""
+        size = self.groups * feature.count
+        if size <= DENSE_CELLS:
+            found = np.bincount(cells, minlength=size)
+            before = self.bins.get(feature)
+            self.bins[feature] = found if before is None else before + found
+            return
+        tally = self.bins.setdefault(feature, {})
+        assert isinstance(tally, dict)
+        some, counts = np.unique(cells, return_counts=True)
+        for cell, count in zip(some.tolist(), counts.tolist(), strict=True):
+            tally[cell] = tally.get(cell, 0) + count
 
 
-def reduce_shard(
-    rows: Ints, groups: int, features: tuple[Feature, ...], limits: tuple[int, int], *, bounded: bool = True
-) -> Totals:
-    """Bound one shard and add it up. `bounded` is False in tests only, to see the audit fail without bounds."""
+def reduce_shard(rows: Ints, groups: int, features: tuple[Feature, ...], limits: tuple[int, int]) -> Totals:
+    """Bound one shard and add it up."""
     totals = Totals(groups)
-    kept, first = bound(rows, *(limits if bounded else (1 << 40, 1 << 40)))
-    totals.add_rows(kept, first, features)
+    totals.add_rows(*bound(rows, *limits), features)
     return totals
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from pydp_cli.datasets.formats import open_source
 from pydp_cli.datasets.interface import Chunk
 from pydp_cli.datasets.locations import InputFile
-from pydp_cli.dp.aggregates import Totals, reduce_shard
+from pydp_cli.dp.aggregates import Totals
+from pydp_cli.dp.bounding import bound
 from pydp_cli.dp.calibration import features_of
 from pydp_cli.dp.hashing import PersonHash
 from pydp_cli.dp.queries import Question
@@ -70,10 +71,10 @@ def exact_totals(
                 for scanned in _scan_all(scan, source.chunks(), workers):
                     shards.add(_placed(scanned, places))
         groups = max(1, len(places))
-        limits = question.groups, question.rows_per_group
+        limits = (question.groups, question.rows_per_group) if seams.bounded else (1 << 40, 1 << 40)
         totals = Totals(groups)
         for shard in shards:
-            totals.add(reduce_shard(shard, groups, features, limits, bounded=seams.bounded))
+            totals.add_rows(*bound(shard, *limits), features)
     finally:
         shards.close()
     return list(places), totals
