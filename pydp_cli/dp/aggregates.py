@@ -64,6 +64,7 @@ class Totals:
         if size <= DENSE_CELLS:
             found = np.bincount(cells, minlength=size)
             before = self.bins.get(feature)
+            assert not isinstance(before, dict)
             self.bins[feature] = found if before is None else before + found
             return
         tally = self.bins.setdefault(feature, {})
