@@ -111,22 +111,50 @@ def read_private_file(path: Path, what: str, *, most: int, regular: bool = False
 
 
 def write_private_file(path: Path, text: str, what: str) -> None:
-    """Write a new secret file, 0600, durable, never over another one."""
+    """Write a new secret file, 0600, durable, never over another one.
+
+    Where the system can, it gets its name when it is complete: a run that is killed leaves no half of it.
+    """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if not _placed_whole(path, text):
+            _write_by_name(path, text)
     except FileExistsError as error:
         raise OutputError(f"the {what} exists already", place=str(path), hint="choose another name") from error
     except OSError as error:
         raise OutputError(f"the {what} cannot be written ({error.strerror})", place=str(path)) from error
+
+
+def _placed_whole(path: Path, text: str) -> bool:
+    """Write a file without a name and link it; False where that cannot be done, for whatever reason."""
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    try:
+        handle = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+            # with a directory's descriptor, which an absolute path ignores, Python follows the link in /proc
+            os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    sync_folder(path.resolve().parent)
+    return True
+
+
+def _write_by_name(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(handle)
         sync_folder(path.resolve().parent)
-    except OSError as error:
+    except OSError:
         path.unlink(missing_ok=True)
-        raise OutputError(f"the {what} cannot be written ({error.strerror})", place=str(path)) from error
+        raise
 
 
 def sync_folder(folder: Path) -> None:

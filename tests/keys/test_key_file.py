@@ -1,5 +1,7 @@
 """Key files: made private, read strictly."""
 
+import os
+
 import pytest
 
 from pydp_cli.errors import KeyringError, OutputError
@@ -47,3 +49,35 @@ def test_what_is_no_key_file_is_refused(tmp_path, text):
 
     with pytest.raises(KeyringError):
         read_key_file(tmp_path / "k")
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="the system has no files without names")
+def test_a_key_file_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
+    named = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (named.append((tmp_path / "k").exists()), fsync(handle))[1])
+
+    create_key_file(tmp_path / "k")
+
+    assert named == [False, True]  # the file, then the folder
+    assert (tmp_path / "k").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("missing", ["open", "link"])
+def test_a_key_file_is_written_where_files_without_names_are_not_to_be_had(tmp_path, monkeypatch, missing):
+    call = getattr(os, missing)
+
+    def without(*arguments, **options):
+        if missing == "link" or (arguments[1] & os.O_TMPFILE) == os.O_TMPFILE:
+            raise OSError(95, "Operation not supported")
+        return call(*arguments, **options)
+
+    monkeypatch.setattr(os, missing, without)
+
+    key = create_key_file(tmp_path / "k")
+
+    assert read_key_file(tmp_path / "k") == key
+    assert (tmp_path / "k").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["k"]
+    with pytest.raises(OutputError, match="exists already"):
+        create_key_file(tmp_path / "k")
