@@ -126,3 +126,37 @@ def test_no_keyring_is_an_error_that_says_what_to_do(sealed):
     result = sealed.pydp("decrypt", "out.csv", "-o", "back.csv")
     assert result.code == 2
     assert "hint" in result.err
+
+
+def test_a_key_of_its_own_is_used_where_the_policy_names_one(work):
+    work.write(
+        "pydp.yml",
+        "version: 1\nkeyring: ring\ndatasets:\n  pay:\n    path: pay.csv\n    columns:\n      id: keep\n"
+        "      salary: {encrypt: {key: cell/hr, blind_index: {population: 1000}}}\n",
+    )
+    work.write("pay.csv", "id,salary\n1,10\n2,20\n")
+    missing = work.pydp("encrypt", "-o", "out.csv", "--key-file", "key")
+    assert missing.code == 2
+    assert "cell/hr" in missing.err
+    made = work.pydp("keys", "new-version", "cell/hr", *KEYS)
+    assert made.code == 0, made.err
+    assert work.pydp("encrypt", "-o", "out.csv", "--key-file", "key").code == 0
+    assert work.pydp("decrypt", "out.csv", "-o", "back.csv", "--key-file", "key").code == 0
+    assert work.read("back.csv") == work.read("pay.csv")
+
+
+def test_parquet_notes_the_key_version_of_format_preserving_columns(work):
+    work.write("in.csv", "id,phone\n1,+49 170 1234567\n")
+    assert work.pydp("encrypt", "in.csv", "-o", "out.parquet", "--set", "phone=fpe:keep_first=2", *KEYS).code == 0
+    assert work.pydp("keys", "new-version", "cell", *KEYS).code == 0
+    assert work.pydp("decrypt", "out.parquet", "-o", "back.csv", *KEYS).code == 0
+    assert work.read("back.csv") == work.read("in.csv")
+
+
+def test_a_blind_index_can_be_set_without_a_policy(work):
+    work.write("in.csv", "id,email\n1,a@example.com\n")
+    setting = "email=random:blind_index={population: 1000}"
+    assert work.pydp("encrypt", "in.csv", "-o", "out.csv", "--set", setting, *KEYS).code == 0
+    assert work.read("out.csv").startswith("id,email,email_bidx\n")
+    assert work.pydp("decrypt", "out.csv", "-o", "back.csv", "--set", setting, *KEYS).code == 0
+    assert work.read("back.csv") == work.read("in.csv")
