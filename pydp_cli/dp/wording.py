@@ -15,8 +15,8 @@ def promises(release: dict[str, Any]) -> list[str]:
             f"Compared are {release['neighbours']}."
         ),
         (
-            f"Of each unit at most {release['groups_per_unit']} group(s) and {release['rows_per_group']} row(s) in "
-            "each count; the rest is left out by a random choice, so true totals may be higher."
+            f"Of each unit, at most {release['groups_per_unit']} group(s) count, and of each group at most "
+            f"{release['rows_per_group']} row(s); the rest is left out by a random choice, so true totals may be higher."
         ),
         (
             f"Every number has random noise ({', '.join(names)}). An interval holds the number without noise in at "
