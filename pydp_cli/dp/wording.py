@@ -16,7 +16,7 @@ def promises(release: dict[str, Any]) -> list[str]:
         ),
         (
             f"Of each unit, at most {release['groups_per_unit']} group(s) count, and of each group at most "
-            f"{release['rows_per_group']} row(s); the rest is left out by a random choice, so true totals may be higher."
+            f"{release['rows_per_group']} row(s); a random choice leaves out the rest, so true totals may be higher."
         ),
         (
             f"Every number has random noise ({', '.join(names)}). An interval holds the number without noise in at "
