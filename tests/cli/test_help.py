@@ -106,7 +106,7 @@ def test_every_option_and_argument_is_explained(name):
 
 @pytest.mark.parametrize(("name", "example"), [(name, e) for name, c in EVERY.items() for e in examples(c)])
 def test_examples_use_options_that_there_are(name, example):
-    name = max((other for other in EVERY if example.startswith(f"{other} ")), key=len)
+    name = max((other for other in EVERY if f"{example} ".startswith(f"{other} ")), key=len)
     words = shlex.split(example.split(" > ")[0].split(" | ")[0])[len(name.split()) :]
     EVERY[name].make_context(name, words)
 
