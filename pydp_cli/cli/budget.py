@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EXAMPLE = """\b
 Example:
   pydp budget show
+  pydp budget history --json
+  pydp budget set orders --epsilon 1 --per P1Y
   pydp budget close orders
 """
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, epilog=EXAMPLE)
