@@ -97,10 +97,10 @@ def _needed(measure: Measure, rows: int, centred: set[Amount]) -> list[Component
 
 
 def calibrate(question: Question, make: MakeMechanism | None = None) -> Calibration:
-    """Split the budget over the components; raises nothing, because a question was checked when it was made."""
+    """Split the budget over the components; raises `MissingExtra` where another house's mechanisms are not there."""
     components = components_of(question)
     parts = len(components)
-    make = make or make_own
+    make = make or _maker(question.mechanisms)
     mechanisms = {}
     for component in components:
         sensitivity = Sensitivity.of(question.groups, component.per_group)
@@ -111,6 +111,15 @@ def calibrate(question: Question, make: MakeMechanism | None = None) -> Calibrat
     losses = [m.loss for component, m in mechanisms.items() for _ in range(component.levels)]
     selecting = Loss(delta=question.delta) if question.selects else Loss()
     return Calibration(mechanisms, total([*losses, selecting]))
+
+
+def _maker(name: str) -> MakeMechanism:
+    """Find whose mechanisms are wanted; OpenDP is loaded only then."""
+    if name == "own":
+        return make_own
+    from pydp_cli.dp.opendp_noise import make_opendp
+
+    return make_opendp
 
 
 def make_own(sensitivity: Sensitivity, epsilon: Fraction | None, rho: Fraction | None) -> Mechanism:
