@@ -23,7 +23,16 @@ from pydp_cli.policy.model import Policy
 from pydp_cli.transforms.cells import count_by_key
 from pydp_cli.transforms.types import is_text
 
-__all__ = ["FileKeys", "Policy", "files_of", "scan_file", "scan_paths", "scan_policy", "unscannable"]
+__all__ = [
+    "FileKeys",
+    "Policy",
+    "files_of",
+    "format_preserving",
+    "scan_file",
+    "scan_paths",
+    "scan_policy",
+    "unscannable",
+]
 
 CELL_WAYS = frozenset({"random", "deterministic"})
 
@@ -82,6 +91,16 @@ def unscannable(policy: Policy) -> list[str]:
         for column, treated in dataset.columns.items()
         if treated.encrypt is not None and (treated.encrypt.fpe is not None or treated.encrypt.blind_index is not None)
     ]
+
+
+def format_preserving(policy: Policy, dataset: str) -> dict[str, str | None]:
+    """Name a dataset's columns of format-preserving encryption, each with the key that the policy names for it."""
+    columns = policy.datasets[dataset].columns
+    return {
+        name: treated.encrypt.key
+        for name, treated in columns.items()
+        if treated.encrypt is not None and treated.encrypt.fpe is not None
+    }
 
 
 def scan_file(file: InputFile, dataset: str | None = None, csv_options: CsvOptions | None = None) -> FileKeys:

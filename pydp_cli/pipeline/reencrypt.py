@@ -33,7 +33,7 @@ from pydp_cli.pipeline.physical import densify
 from pydp_cli.policy.model import Policy
 from pydp_cli.policy.settings import policy_from_settings
 from pydp_cli.transforms.cell_text import to_cell_text
-from pydp_cli.transforms.cells import DecryptCells, Place
+from pydp_cli.transforms.cells import DecryptCells, ExpectNoCells, Place
 from pydp_cli.transforms.reencrypt_cells import Move, ReencryptCells
 
 Moves = Mapping[bytes, bytes]
@@ -138,8 +138,10 @@ def _reencrypting(decrypting: Pipeline, keyring: Keyring, moves: Moves) -> Pipel
 def _moving(plan: ColumnPlan, column: pa.Field, keyring: Keyring, moves: Moves) -> ColumnPlan:
     """Turn what decrypts a column into what re-encrypts it."""
     place = _place_of(plan)
-    if place is None:
-        return replace(plan, output=column)
+    if place is None:  # also what decrypts without cells, such as format-preserving encryption: it stays as it is
+        watching = plan.steps if plan.output is not None and plan.output.equals(column) else ()
+        watching = tuple(step for step in watching if isinstance(step.function, ExpectNoCells))
+        return ColumnPlan(plan.name, plan.source, None, watching, column)
     (step,) = plan.steps
     decrypt = step.function
     assert isinstance(decrypt, DecryptCells)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydp_cli.errors import InputError, PydpError, Refused, UsageError
 from pydp_cli.keys.keyring import Keyring
-from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy
+from pydp_cli.pipeline.key_scan import FileKeys, Policy, format_preserving, scan_paths, scan_policy
 from pydp_cli.pipeline.reencrypt import CellFile, Moves, check_reencrypted, reencrypt_file
 from pydp_cli.rewrite.transaction import Transaction
 from pydp_cli.rotation.intent import forget, new_primary
@@ -80,6 +80,7 @@ def reencrypt(keyring: Keyring, rotation: Rotation, *, dry_run: bool = False) ->
             hint="cells are under `cell`, or under a key of that family",
         )
     files = list(_files(rotation))  # before the key is made: what cannot be found is found now
+    _refuse_untold(files, rotation)
     if rotation.new_version and not dry_run:
         keyring = new_primary(keyring, rotation.key, rotation.state_dir)
     moves = _moves(keyring, rotation, dry_run=dry_run)
@@ -110,6 +111,20 @@ def _files(rotation: Rotation) -> Iterator[FileKeys]:
             if not rotation.paths or real in named:
                 named[real] = found
     yield from named.values()
+
+
+def _refuse_untold(files: list[FileKeys], rotation: Rotation) -> None:
+    """Refuse where values do not tell their key, nor does the file: they would be read under the new one, wrongly."""
+    for found in files:
+        if rotation.policy is None or found.dataset is None or found.failure is not None:
+            continue
+        for column, key in format_preserving(rotation.policy, found.dataset).items():
+            if key in {None, rotation.key} and column not in found.noted:
+                raise Refused(
+                    f'nothing in the file tells which key version column "{column}" is under (`fpe`)',
+                    place=found.path,
+                    hint="decrypt it, rotate, and encrypt it again; or give the column a key of its own with `key:`",
+                )
 
 
 def _moves(keyring: Keyring, rotation: Rotation, *, dry_run: bool) -> Moves:

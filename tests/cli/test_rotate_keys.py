@@ -190,3 +190,35 @@ def test_an_unknown_mode_and_an_unknown_key_are_usage_errors(encrypted):
     assert "reencrypt" in rotate(encrypted, "data", "--mode", "rot13", code=2).err
     assert "pseudonym" in rotate(encrypted, "data", "--mode", "reencrypt", "--key", "pseudonym", code=2).err
     assert "say what to do" in rotate(encrypted, "data", code=2).err
+
+
+FPE = """version: 1
+keyring: ring
+datasets:
+  people:
+    path: cards.{0}
+    other_columns: keep
+    columns:
+      card: {{encrypt: fpe}}
+      email: {{encrypt: true}}
+"""
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_what_does_not_name_its_key_is_never_read_under_a_wrong_one(work, form):
+    table = pa.table({"card": ["4111111111111111", "5500000000000004"], "email": ["a@example.com", "b@example.com"]})
+    if form == "csv":
+        work.write("cards.csv", "card,email\n4111111111111111,a@example.com\n5500000000000004,b@example.com\n")
+    else:
+        pq.write_table(table, work.path("cards.parquet"))
+    work.write("pydp.yml", FPE.format(form))
+    access = ("-p", "pydp.yml", "--key-file", "key")
+    assert work.pydp("encrypt", "--in-place", f"cards.{form}", *access).code == 0
+    raw = work.path(f"cards.{form}").read_bytes()
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", *access)
+    assert done.code == 3, done.err
+    assert work.path(f"cards.{form}").read_bytes() == raw
+    done = work.pydp("decrypt", f"cards.{form}", "-o", f"clear.{form}", *access)
+    assert done.code == 0, done.err
+    cards = pq.read_table("clear.parquet")["card"].to_pylist() if form == "parquet" else work.read("clear.csv")
+    assert "4111111111111111" in cards
