@@ -1,0 +1,94 @@
+"""Run a command under strace, let one system call fail or kill it there, and see what is left.
+
+The calls are those that a first, undisturbed run makes on files of its folder. Each is counted as strace counts:
+among all calls of that name of the main process.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+CALLS = ("openat", "mkdir", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "renameat", "renameat2")
+CALLS += ("unlink", "unlinkat", "link", "linkat")
+SWEEP = os.environ.get("PYDP_CRASH_SWEEP") == "1"
+"""Whether every call is struck in every way, which takes long; else a sample of them."""
+
+_LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)$")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One call that does not go well: the `when`-th of its name, with what happens to it."""
+
+    call: str
+    when: int
+    how: str
+
+    def __str__(self):
+        return f"{self.call} {self.when} {self.how}"
+
+
+HOWS = ("signal=KILL", "error=EIO", "error=ENOSPC")
+
+
+def calls_on(folder, command):
+    """Run the command undisturbed; name its calls on the folder, as (name, when)."""
+    log = Path(folder).parent / "strace.log"
+    strace = ["strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
+    done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    counts, found, main = {}, [], None
+    for line in log.read_text(errors="replace").splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        process, call, rest = match.groups()
+        main = main or process
+        if process != main:
+            continue
+        counts[call] = counts.get(call, 0) + 1
+        if (str(folder) in rest or re.search(r'"(?!/)', rest)) and "ENOENT" not in rest:
+            found.append((call, counts[call]))
+    log.unlink()
+    return found
+
+
+def faults(calls, count):
+    """Choose faults: all of them in a sweep, else `count`, spread over calls and ways, the same every time."""
+    changing = [call for call in calls if call[0] != "openat"]
+    every = [Fault(call, when, how) for call, when in calls for how in HOWS]
+    if SWEEP:
+        return every
+    killed = [Fault(call, when, "signal=KILL") for call, when in changing]
+    failed = [Fault(call, when, HOWS[1 + n % 2]) for n, (call, when) in enumerate(calls)]
+    kills = count * 2 // 3
+    return [*_spread(killed, kills), *_spread(failed, count - kills)]
+
+
+def strike(folder, command, fault, *, tracebacks=True):
+    """Run the command with one fault; give its exit code."""
+    inject = f"inject={fault.call}:{fault.how}:when={fault.when}"
+    strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={fault.call}", "-e", inject]
+    done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False)
+    assert not tracebacks or b"Traceback" not in done.stderr, f"{fault}: {done.stderr.decode()}"
+    return done.returncode
+
+
+def pydp(*arguments):
+    """Give the command line of the installed command, in one process."""
+    return [sys.executable, "-m", "pydp_cli.cli.app", *map(str, arguments)]
+
+
+def strays(folder):
+    """Name what a run has left that is nobody's file."""
+    found = [path for path in Path(folder).rglob("*") if path.name.startswith(".") and path.is_file()]
+    return sorted(path.name for path in found if path.suffix in {".tmp", ".staged"})
+
+
+def _spread(faults_, count):
+    if len(faults_) <= count:
+        return faults_
+    return [faults_[n * len(faults_) // count] for n in range(count)]
