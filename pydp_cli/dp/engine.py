@@ -67,7 +67,7 @@ def exact_totals(
         for file in files:
             with ExitStack() as closing:
                 source = open_source(file, csv_options=dataset.csv, set_aside=True, closing=closing)
-                scan = make_scan(question, dataset, features, hasher, source.schema)
+                scan = make_scan(question, dataset, features, hasher, source.schema, alone=len(files) == 1)
                 for scanned in _scan_all(scan, source.chunks(), workers):
                     shards.add(_placed(scanned, places))
         groups = max(1, len(places))

@@ -47,7 +47,8 @@ class Amount:
     def of(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Round and clamp; NaN is missing, infinities are clamped."""
         there = ~np.isnan(numbers)
-        clamped = np.clip(np.where(there, numbers, 0) / self.unit, self.low, self.high)
+        with np.errstate(over="ignore"):  # a warning would tell of a value
+            clamped = np.clip(np.where(there, numbers, 0) / self.unit, self.low, self.high)
         return np.where(there, np.rint(clamped).astype(np.int64) - self.middle, MISSING)
 
 

@@ -106,9 +106,18 @@ class Scan:
 
 
 def make_scan(
-    question: Question, dataset: DatasetPolicy, features: tuple[Feature, ...], person: PersonHash, schema: pa.Schema
+    question: Question,
+    dataset: DatasetPolicy,
+    features: tuple[Feature, ...],
+    person: PersonHash,
+    schema: pa.Schema,
+    *,
+    alone: bool = True,
 ) -> Scan:
-    """Check a file's columns, and bind the question to them; raises `InputError` for a column that is not there."""
+    """Check a file's columns, and bind the question to them; raises `InputError` for a column that is not there.
+
+    Unless the file is `alone`, people are compared as text: 7 in one file and "7" in another are one person.
+    """
     wanted = {feature.column for feature in features} | {group.name for group in question.group_by}
     if question.user is not None:
         wanted.add(question.user)
@@ -124,7 +133,7 @@ def make_scan(
             kind = declared_type(dataset, schema.field(name))
             parses += [] if kind is None else [(name, Parse(kind))]
     integer = question.user is not None and pa.types.is_integer(dense_type(schema.field(question.user).type))
-    return Scan(question, features, person, condition, tuple(parses), as_text=not integer)
+    return Scan(question, features, person, condition, tuple(parses), as_text=not (integer and alone))
 
 
 def _codes(column: pa.Array, group: GroupColumn) -> tuple[Ints, Sequence[str]]:

@@ -201,3 +201,35 @@ def test_twenty_runs_at_once_against_a_budget_for_ten(shop):
     codes = sorted(run.returncode for run in runs)
     assert codes == [0] * 10 + [4] * 10, said
     assert shop.path(".pydp").stat().st_mode & 0o777 == 0o700
+
+
+def test_one_person_in_files_of_different_types_is_one_person(shop):
+    pq.write_table(pa.table({"who": [7] * 5, "x": [1.0] * 5}), shop.path("a.parquet"))
+    shop.write("b.csv", "who,x\n" + "7,1\n" * 5)
+    ran = shop.pydp(
+        *("dp-stats", "a.parquet", "b.csv", "--user", "who", "--epsilon", "1000", "--count", "--count-users"),
+        *("--dry-run", "--json"),
+    )
+    (row,) = json.loads(ran.out)["rows"]
+    assert (row["people"], row["count"]) == (1, 1)
+
+
+def test_a_huge_value_is_clamped_without_a_word(shop):
+    shop.write("x.csv", "who,x\n1,1e308\n2,-1e308\n")
+    ran = shop.pydp("dp-stats", "x.csv", "--user", "who", "--epsilon", "1000", "--sum", "x:0:5:0.001", "-q", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert abs(json.loads(ran.out)["rows"][0]["sum_x"] - 5) < 1
+
+
+def test_a_kill_between_debit_and_release_leaves_the_debit_and_no_release(shop):
+    command = ["dp-stats", "-", "--query", "revenue", "--input-format", "csv", "--workers", "1"]
+    run = shop.start(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    history = []
+    while not history and run.poll() is None:
+        history = json.loads(shop.pydp("budget", "history", "--json").out)
+    run.kill()
+    out, _ = run.communicate()
+    assert out == b""
+    (entry,) = json.loads(shop.pydp("budget", "history", "--json").out)
+    assert (entry["state"], entry["epsilon"]) == ("reserved", "1")
+    assert list(shop.path(".pydp").glob(".pydp-*")) == []
