@@ -31,11 +31,14 @@ class Fault:
         return f"{self.call} {self.when} {self.how}"
 
 
+_VISIBLE = re.compile(r'/data/[^./][^/">]*[">]')
+"""What names a data file itself, and not what is staged beside it."""
+
 HOWS = ("signal=KILL", "error=EIO", "error=ENOSPC")
 
 
 def calls_on(folder, command):
-    """Run the command undisturbed; name its calls on the folder, as (name, when)."""
+    """Run the command undisturbed; name its calls on the folder: (name, when, whether it changes a data file)."""
     log = Path(folder).parent / "strace.log"
     strace = ["strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
     done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False)
@@ -51,21 +54,27 @@ def calls_on(folder, command):
             continue
         counts[call] = counts.get(call, 0) + 1
         if (str(folder) in rest or re.search(r'"(?!/)', rest)) and "ENOENT" not in rest:
-            found.append((call, counts[call]))
+            at_data = call != "openat" and _VISIBLE.search(rest) is not None
+            found.append((call, counts[call], at_data))
     log.unlink()
     return found
 
 
 def faults(calls, count):
-    """Choose faults: all of them in a sweep, else `count`, spread over calls and ways, the same every time."""
+    """Choose faults: all of them in a sweep, else about `count`, spread over calls and ways, the same every time.
+
+    What changes a data file itself is always among them: that is where a file can be lost.
+    """
     changing = [call for call in calls if call[0] != "openat"]
-    every = [Fault(call, when, how) for call, when in calls for how in HOWS]
+    every = [Fault(call, when, how) for call, when, _ in calls for how in HOWS]
     if SWEEP:
         return every
-    killed = [Fault(call, when, "signal=KILL") for call, when in changing]
-    failed = [Fault(call, when, HOWS[1 + n % 2]) for n, (call, when) in enumerate(calls)]
+    killed = [Fault(call, when, "signal=KILL") for call, when, _ in changing]
+    failed = [Fault(call, when, HOWS[1 + n % 2]) for n, (call, when, _) in enumerate(calls)]
     kills = count * 2 // 3
-    return [*_spread(killed, kills), *_spread(failed, count - kills)]
+    close = [Fault(call, when, "signal=KILL") for call, when, at_data in changing if at_data]
+    chosen = [*_spread(close, kills), *_spread(killed, kills - min(len(close), kills // 2))]
+    return list(dict.fromkeys([*chosen, *_spread(failed, count - kills)]))
 
 
 def strike(folder, command, fault, *, tracebacks=True):

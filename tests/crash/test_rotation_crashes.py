@@ -59,7 +59,7 @@ def lost(here):
 def test_no_fault_loses_a_cell_and_the_next_run_finishes(rotating):
     command = pydp(*ROTATE, *KEYS, "-q")
     calls = calls_on(rotating.folder, command)
-    assert {"fsync", "rename", "write", "openat"} <= {call for call, _ in calls}
+    assert {"fsync", "rename", "write", "openat"} <= {call for call, _, _ in calls}
     for fault in faults(calls, 14):
         rotating.fresh()
         before = {version.key_id for version in ring().versions()}
