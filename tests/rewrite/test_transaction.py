@@ -7,7 +7,7 @@ import pytest
 
 from pydp_cli.errors import InputError, Refused, Tampered, TemporaryFailure, UsageError
 from pydp_cli.rewrite import recovery
-from pydp_cli.rewrite.journal import open_journals
+from pydp_cli.rewrite.journal import Journal, open_journals
 from pydp_cli.rewrite.transaction import Transaction
 from tests.rewrite.faults import KINDS, every_fault
 
@@ -214,3 +214,37 @@ def test_a_journal_that_was_altered_is_refused_and_a_torn_line_is_not(folder):
             continue
         # only the last line has nobody who vouches for it
         assert journals[0].records[: lines - 1] == transaction.journal.records[: lines - 1]
+
+
+def test_a_refused_file_leaves_nothing_behind_when_the_others_are_committed(folder):
+    def refuse(staged):
+        raise InputError("refused")
+
+    def stage(transaction, name, verify=None):
+        with transaction.replacement(folder / "data" / name, verify=verify) as stream:
+            stream.write(NEW[name])
+
+    with Transaction.begin(folder / "state", "test") as transaction:
+        transaction.plan([folder / "data" / name for name in ("a.csv", "c.csv")])
+        with pytest.raises(InputError):
+            stage(transaction, "c.csv", refuse)
+        stage(transaction, "a.csv")
+        transaction.commit()
+    assert state(folder) == {**OLD, "a.csv": NEW["a.csv"]}
+
+
+def test_a_record_that_could_not_be_written_is_taken_back(folder, monkeypatch):
+    journal = Journal.create(folder / "state", "one")
+    journal.append("begin")
+    fsync, failed = os.fsync, []
+
+    def fail_once(handle):
+        if not failed:
+            failed.append(handle)
+            raise OSError(5, "Input/output error")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fail_once)
+    with pytest.raises(OSError, match="Input/output"):
+        journal.append("commit")
+    assert [record["kind"] for record in Journal.open(journal.path).records] == ["begin"]
