@@ -6,7 +6,7 @@ The structs and their fields are those of parquet-format, parquet.thrift.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydp_cli.datasets.thrift_compact import NotThrift, Reader, Struct
@@ -31,7 +31,7 @@ class ColumnLayout:
     encodings: tuple[str, ...]
     has_page_index: bool
     has_bloom_filter: bool
-    first_data_page: int
+    first_data_page: int = field(compare=False)
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def test_a_command_killed_at_any_call_leaves_a_ring_that_opens_and_can_be_change
 
     done = subprocess.run(
         [sys.executable, str(script), json.dumps(command), str(tmp_path / "all")],
+        cwd=tmp_path,  # the folder that this process is in is gone
         capture_output=True,
         text=True,
         check=False,
