@@ -345,6 +345,41 @@ def test_a_rewrap_that_is_killed_while_it_writes_leaves_a_file_that_opens(rings,
     assert copies[0] == copies[1]
 
 
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_the_only_sound_copy_is_touched_last(rings, tmp_path, monkeypatch, damaged):
+    old, new = rings
+    path = tmp_path / "a.pydp"
+    raw = bytearray(made_under(old, path))
+    raw[damaged * COPY_BYTES + 100] ^= 1
+    path.write_bytes(raw)
+
+    pwrite = os.pwrite
+
+    def killed(handle, _, place):
+        pwrite(handle, bytes(9), place)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rewrap_envelope(path, new)
+
+    assert opened(path.read_bytes(), [unwrap_with_keyring(new)]) == PLAIN
+
+
+def test_the_newest_copy_counts(rings, tmp_path):
+    old, new = rings
+    path = tmp_path / "a.pydp"
+    before = made_under(old, path)
+    rewrap_envelope(path, new)
+    after = path.read_bytes()
+
+    for raw in (before[:COPY_BYTES] + after[COPY_BYTES:], after[:COPY_BYTES] + before[COPY_BYTES:]):
+        found = decrypt_stream(io.BytesIO(raw), io.BytesIO(), [unwrap_with_keyring(new)])
+        assert found.header.generation == 2
+        assert len(found.sound) == 1
+
+
 def test_a_rewrap_writes_one_copy_durably_before_it_touches_the_other(rings, tmp_path, monkeypatch):
     old, new = rings
     path = tmp_path / "a.pydp"
