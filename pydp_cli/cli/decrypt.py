@@ -47,6 +47,12 @@ def decrypt(
     on_error: Annotated[
         str, typer.Option("--on-error", help="What becomes of a cell that fails: stop, keep or null. Counted.")
     ] = "stop",
+    key_version: Annotated[
+        str | None,
+        typer.Option(
+            "--key-version", metavar="ID", help="The key version of tokens and fpe values whose file does not tell it."
+        ),
+    ] = None,
     whole_file: opt.WholeFile = False,
     parquet_modular: opt.ParquetModular = False,
     file_format: Annotated[
@@ -96,6 +102,7 @@ def decrypt(
                 "--set": settings,
                 "--columns": columns,
                 "--on-error": on_error != "stop",
+                "--key-version": key_version,
                 "--dataset": dataset,
                 "--input-format": input_format,
                 "--output-format": output_format,
@@ -114,6 +121,7 @@ def decrypt(
     load_arrow()
     from typing import cast
 
+    from pydp_cli.cli.keys.group import key_id_from
     from pydp_cli.cli.transformation import Showing, run_transformation
     from pydp_cli.pipeline.compilation import Decryption
     from pydp_cli.pipeline.transform_files import Request
@@ -137,7 +145,10 @@ def decrypt(
             bad_rows=bad_rows,
             workers=opt.workers_or_cores(workers),
             decryption=Decryption(
-                columns=frozenset(names) if names else None, on_error=cast("OnError", on_error), adhoc=adhoc
+                columns=frozenset(names) if names else None,
+                on_error=cast("OnError", on_error),
+                adhoc=adhoc,
+                version=None if key_version is None else key_id_from(key_version),
             ),
         ),
         access.keyring,

@@ -59,13 +59,15 @@ class Decryption:
     """What `decrypt` is told besides the policy.
 
     `columns` are the only ones to decrypt (None: all), `sample` a few of the file's first rows, `adhoc` says that
-    there is no policy, so that the file's own metadata says which dataset it is.
+    there is no policy, so that the file's own metadata says which dataset it is, and `version` is the id of the key
+    version under which values are that do not name theirs (tokens and format-preserving encryption in CSV).
     """
 
     columns: frozenset[str] | None = None
     on_error: OnError = "stop"
     sample: pa.RecordBatch | None = None
     adhoc: bool = False
+    version: bytes | None = None
 
 
 @dataclass(frozen=True)

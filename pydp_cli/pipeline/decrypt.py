@@ -154,6 +154,7 @@ class _Planner:
     ) -> ColumnPlan:
         """Plan to undo tokens."""
         self.found.append(column.name)
+        version = version or self.compilation.decryption.version
         keys = KeySource(self.compilation.keyring, version=version)
         was = dense_type(output.type)
         token = options.gives(was)
@@ -162,6 +163,7 @@ class _Planner:
         stored = dense_type(column.type)
         declared = token if is_text(stored) and not is_text(token) else None
         undo = getattr(options, "bind_inverse")(binding)  # noqa: B009 - not every transform has one
+        self._require_version(column.name, keys, version)
         step = BoundStep("undo token", undo, declared or stored, was, leaks=IN_CLEAR)
         return ColumnPlan(column.name, column.type, declared, (step,), output, tuple(keys.uses))
 
@@ -170,12 +172,29 @@ class _Planner:
     ) -> ColumnPlan:
         """Plan to undo format-preserving encryption."""
         self.found.append(column.name)
+        version = version or self.compilation.decryption.version
         keys = KeySource(self.compilation.keyring, version=version)
         kind = dense_type(column.type)
         if not is_text(kind):
             raise UsageError(f"format-preserving encryption makes text, not {kind}", place=f'column "{column.name}"')
-        step = BoundStep("decrypt (fpe)", preserve_format(keys, place, shape, undo=True), kind, kind, leaks=IN_CLEAR)
+        undo = preserve_format(keys, place, shape, undo=True)
+        self._require_version(column.name, keys, version)
+        step = BoundStep("decrypt (fpe)", undo, kind, kind, leaks=IN_CLEAR)
         return ColumnPlan(column.name, column.type, None, (step,), output, tuple(keys.uses))
+
+    def _require_version(self, name: str, keys: KeySource, version: bytes | None) -> None:
+        """Refuse to guess a key version: values that do not name theirs come back wrong under another, unnoticed."""
+        if version is not None:
+            return
+        used = {use.name for use in keys.uses}
+        known = [one for one in getattr(keys.keyring, "versions", tuple)() if one.name in used]
+        made = [one.key_id.hex() for one in known if one.state != "pending"]
+        if len(made) > len(used):
+            raise Refused(
+                f"the values do not tell which version of their key made them, and there are {len(made)}",
+                place=f'column "{name}"',
+                hint=f"say it with --key-version, one of: {', '.join(made)}",
+            )
 
     def _spec(self, name: str) -> EncryptSpec | None:
         treated = self.compilation.dataset.columns.get(name)

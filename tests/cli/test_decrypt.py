@@ -1,6 +1,7 @@
 """`pydp decrypt` under keys of every state, on files of mixed versions, and on damage of every kind."""
 
 import base64
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,3 +161,19 @@ def test_a_blind_index_can_be_set_without_a_policy(work):
     assert work.read("out.csv").startswith("id,email,email_bidx\n")
     assert work.pydp("decrypt", "out.csv", "-o", "back.csv", "--set", setting, *KEYS).code == 0
     assert work.read("back.csv") == work.read("in.csv")
+
+
+def test_values_that_do_not_name_their_key_version_are_not_guessed_at(work):
+    work.write("in.csv", "id,phone\n1,+49 170 1234567\n")
+    setting = ("--set", "phone=fpe")
+    assert work.pydp("encrypt", "in.csv", "-o", "out.csv", *setting, *KEYS).code == 0
+    assert work.pydp("decrypt", "out.csv", "-o", "back.csv", *setting, *KEYS).code == 0
+    assert work.read("back.csv") == work.read("in.csv")
+    (old,) = [key["id"] for key in json.loads(work.pydp("keys", "list", "--json", *KEYS).out) if key["key"] == "cell"]
+    assert work.pydp("keys", "new-version", "cell", *KEYS).code == 0
+    refused = work.pydp("decrypt", "out.csv", "-o", "again.csv", *setting, *KEYS)
+    assert refused.code == 3
+    assert "do not tell which version of their key made them" in refused.err
+    assert not work.path("again.csv").exists()
+    assert work.pydp("decrypt", "out.csv", "-o", "again.csv", *setting, "--key-version", old, *KEYS).code == 0
+    assert work.read("again.csv") == work.read("in.csv")
