@@ -14,7 +14,7 @@ help:  ## list the targets
 demo: .venv/.run  ## anonymize the fixtures and show what changed
 	@$(BIN)/python fixtures/demo.py
 
-test: .venv/.dev  ## run every test, and measure which lines they reach
+test: .venv/.dev .venv/.tools  ## run every test, and measure which lines they reach
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 lint: .venv/.dev  ## check style, types, who imports whom, and that the reference pages are up to date
@@ -63,6 +63,13 @@ clean:  ## remove everything that the targets made
 
 .venv/.dev: .venv/.run
 	$(PIP) --group dev
+	@touch $@
+
+# Programs that some tests run beside ours; where they are not here and cannot be installed, those tests say so and skip.
+.venv/.tools: .venv/.pip
+	@for tool in strace age; do \
+	  command -v $$tool > /dev/null || timeout 180 apt-get install -y -qq $$tool > /dev/null 2>&1 || echo "no $$tool here"; \
+	done
 	@touch $@
 
 .venv/.bench: .venv/.run
