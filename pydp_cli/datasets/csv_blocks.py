@@ -6,7 +6,7 @@ record. That holds as long as every quote is where it belongs (`csv_quotes`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,8 +54,8 @@ class Cutting:
     set_aside: bool
 
 
-def cut_blocks(reader: Reader, cutting: Cutting, *, offset: int, line: int) -> Iterator[Block]:
-    """Cut what the reader gives. Blank lines at the end are rows in a file of one column only.
+def cut_blocks(reader: Reader, cutting: Cutting, *, offset: int, line: int) -> Generator[Block, None, bytes]:
+    """Cut what the reader gives, and return the blank lines at its end; those of a file of one column are rows.
 
     What cannot be cut because a quote is where it does not belong comes as one last block, for its reader to refuse.
     """
@@ -63,7 +63,7 @@ def cut_blocks(reader: Reader, cutting: Cutting, *, offset: int, line: int) -> I
     wanted = cutting.block_bytes
     while True:
         buffer, got = _joined(waiting, reader, wanted)
-        data = np.frombuffer(buffer, np.uint8)
+        whole = data = np.frombuffer(buffer, np.uint8)
         if got:
             end, quotes = _record_end(data, cutting)
             last = end is None and not cutting.set_aside and not _is_sound(data, cutting)
@@ -73,7 +73,7 @@ def cut_blocks(reader: Reader, cutting: Cutting, *, offset: int, line: int) -> I
         if last:
             if len(data):
                 yield Block(buffer.slice(0, len(data)), offset, line, count_byte(data, LF), _quotes(data, cutting))
-            return
+            return whole[len(data) :].tobytes()
         if end is None:
             waiting, wanted = data, max(cutting.block_bytes, len(data))
             if len(data) > MAX_RECORD_BYTES:

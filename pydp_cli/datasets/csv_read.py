@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from pydp_cli.datasets.csv_blocks import MAX_RECORD_BYTES, Cutting, cut_blocks
+from pydp_cli.datasets.csv_blocks import MAX_RECORD_BYTES, Block, Cutting, cut_blocks
 from pydp_cli.datasets.csv_detect import SAMPLE_BYTES, detect_dialect, detect_encoding
 from pydp_cli.datasets.csv_dialect import CsvDialect, CsvOptions
 from pydp_cli.datasets.csv_parse import is_proven, parse_block
@@ -138,21 +138,27 @@ class CsvChunk:
 
 @dataclass
 class CsvSource:
-    """One CSV file. Its `dialect` is known before the first chunk, but for `final_newline` of a stream (see there)."""
+    """One CSV file. Its `dialect` is known before the first chunk, but for `final_newline` of a stream (see there).
+
+    `head` are the bytes before the first record, as they are in the file, and `blank_end` those after the last, known
+    after the last chunk.
+    """
 
     schema: pa.Schema
     dialect: CsvDialect
+    head: bytes
     _layout: Layout
     _cutting: Cutting
     _reader: Filling
     _offset: int
     _line: int
     _file: FileAt | None
+    blank_end: bytes = b""
 
     def chunks(self) -> Iterator[CsvChunk]:
         """Yield the blocks, once. After the last one `dialect.final_newline` is right for a stream too."""
         ends_well = self.dialect.final_newline
-        for block in cut_blocks(self._reader, self._cutting, offset=self._offset, line=self._line):
+        for block in self._blocks():
             ends_well = block.data.slice(block.data.size - 1).to_pybytes() == b"\n"
             yield CsvChunk(
                 layout=self._layout,
@@ -165,6 +171,9 @@ class CsvSource:
                 file=self._file,
             )
         self.dialect = replace(self.dialect, final_newline=ends_well)
+
+    def _blocks(self) -> Iterator[Block]:
+        self.blank_end = yield from cut_blocks(self._reader, self._cutting, offset=self._offset, line=self._line)
 
 
 def open_csv(
@@ -204,6 +213,7 @@ def open_csv(
     return CsvSource(
         schema=pa.schema([pa.field(column, pa.string()) for column in columns]),
         dialect=replace(dialect, final_newline=final_newline),
+        head=mark + original_bytes(sample[:header_bytes], encoding),
         _layout=layout,
         _cutting=Cutting(dialect, name, block_bytes, one_column=len(columns) == 1, set_aside=set_aside),
         _reader=reader,

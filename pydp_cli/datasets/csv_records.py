@@ -113,3 +113,18 @@ def _after_closing_quote(data: bytes, opened: int, quote: bytes) -> int:
 def _first_line(data: bytes, start: int, problem: str, at: int) -> Record:
     end = data.find(b"\n", start) + 1 or len(data)
     return Record(start, end, 0, problem, at)
+
+
+def field_spans(record: bytes, start: int, dialect: CsvDialect) -> tuple[tuple[int, int], ...]:
+    """Give where each field of a sound record begins and ends, its quotes included; `start` is where the record is."""
+    end = len(record) - (record.endswith(b"\n") + record.endswith(b"\r\n"))
+    delimiter, quote = dialect.delimiter.encode(), dialect.quote.encode()
+    spans = []
+    place = 0
+    while True:
+        quoted = bool(quote) and record.startswith(quote, place, end)
+        stop = record.find(delimiter, _after_closing_quote(record, place, quote) if quoted else place, end)
+        spans.append((start + place, start + (end if stop < 0 else stop)))
+        if stop < 0:
+            return tuple(spans)
+        place = stop + 1

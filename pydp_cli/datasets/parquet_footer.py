@@ -1,4 +1,4 @@
-"""Read from a Parquet file's footer how its columns are stored.
+"""Read a Parquet file's footer, and from it how the columns are stored.
 
 pyarrow tells the same, but where a footer is damaged its accessors end the process: C++ exceptions leave them uncaught.
 The structs and their fields are those of parquet-format, parquet.thrift.
@@ -47,7 +47,7 @@ def first_row_group(file: Any) -> RowGroupLayout | None:
 
     Raises `NotThrift` (a `ValueError`) where the footer is damaged.
     """
-    reader = Reader(_footer(file))
+    reader = Reader(footer_bytes(file))
     for number, kind in reader.fields():
         if number != _ROW_GROUPS:
             reader.field(kind)
@@ -56,11 +56,12 @@ def first_row_group(file: Any) -> RowGroupLayout | None:
         for _ in range(count):
             group = reader.struct()
             if group.get(3):
-                return _layout(group)
+                return row_group_layout(group)
     return None
 
 
-def _footer(file: Any) -> bytes:
+def footer_bytes(file: Any) -> bytes:
+    """Read the footer of an open file, as it is written; raises `NotThrift` where it is longer than the file."""
     size = file.seek(0, 2)
     file.seek(size - 8)
     length = int.from_bytes(bytes(file.read(4)), "little")
@@ -70,7 +71,8 @@ def _footer(file: Any) -> bytes:
     return bytes(file.read(length))
 
 
-def _layout(group: Struct) -> RowGroupLayout:
+def row_group_layout(group: Struct) -> RowGroupLayout:
+    """Tell how a row group of the footer is stored; raises `NotThrift` where the footer is damaged."""
     try:
         columns = tuple(_column(chunk) for chunk in group[1])
         sorting = tuple((columns[one[1]].path, one[2], one[3]) for one in group.get(4, ()))

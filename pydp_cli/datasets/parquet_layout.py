@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pydp_cli.datasets.parquet_footer import ColumnLayout
-from pydp_cli.datasets.parquet_read import ParquetSource
+from pydp_cli.datasets.parquet_read import Layout
 
 _CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4", "LZ4_HADOOP": "LZ4", "LZO": "SNAPPY"}
 _ENCODINGS = {
@@ -21,7 +21,26 @@ _ENCODINGS = {
 _ROUND_TRIP_KEYS = {b"PARQUET:field_id"}
 
 
-def writer_options(schema: pa.Schema, like: ParquetSource | None, *, treated: frozenset[str] | None) -> dict[str, Any]:
+class Model(Protocol):
+    """What a new file is to be like."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its schema."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """How it is stored."""
+        ...
+
+    @property
+    def group_rows(self) -> tuple[int, ...]:
+        """The rows of its row groups."""
+        ...
+
+
+def writer_options(schema: pa.Schema, like: Model | None, *, treated: frozenset[str] | None) -> dict[str, Any]:
     """Choose the options of `pq.ParquetWriter`. `treated` are the columns with new values; None: any may be."""
     options: dict[str, Any] = {"version": "2.6"}
     if like is None:
@@ -55,7 +74,7 @@ def writer_options(schema: pa.Schema, like: ParquetSource | None, *, treated: fr
 Pair = tuple[str, Any, "ColumnLayout | None"]
 
 
-def _pair_leaves(schema: pa.Schema, like: ParquetSource) -> list[Pair]:
+def _pair_leaves(schema: pa.Schema, like: Model) -> list[Pair]:
     """Pair each leaf of the new file with the source's: by column, and within a column by position.
 
     Paths alone would not do: writers name what is inside a list `item`, `element` or `array`.
@@ -80,7 +99,7 @@ def _pair_leaves(schema: pa.Schema, like: ParquetSource) -> list[Pair]:
     return pairs
 
 
-def _roots(like: ParquetSource) -> list[str]:
+def _roots(like: Model) -> list[str]:
     """Name the top-level column of each of the source's leaves."""
     return [field.name for field in like.schema for _ in range(_count_leaves(field.type))]
 
@@ -128,7 +147,7 @@ def _same_without_arrow_schema(schema: pa.Schema, before: pa.Schema) -> bool:
     )
 
 
-def _sorting(pairs: list[Pair], like: ParquetSource, treated: frozenset[str] | None) -> list[Any]:
+def _sorting(pairs: list[Pair], like: Model, treated: frozenset[str] | None) -> list[Any]:
     """Keep the sort order as far as its leading columns are untouched: a treated column is no longer sorted."""
     roots = dict(zip((one.path for one in like.layout.columns), _roots(like), strict=True))
     index = {was.path: number for number, (_, _, was) in enumerate(pairs) if was is not None}

@@ -6,7 +6,7 @@ The main process decodes, one thread, batch by batch, and never holds more than 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -118,6 +118,17 @@ class ParquetSource:
             raise InputError(
                 "a row group holds more or fewer rows than it says", place=f"{self.name}, row group {group + 1}"
             )
+
+    def column_of(self, group: int, leaves: Sequence[int]) -> pa.ChunkedArray:
+        """Decode one column of one row group; `leaves` are the Parquet columns that it takes."""
+        with _explained(self.name, group):
+            table = self._parquet.reader.read_row_group(group, column_indices=list(leaves), use_threads=False)
+            table.validate(full=True)
+        if table.num_rows != self.group_rows[group]:
+            raise InputError(
+                "a row group holds more or fewer rows than it says", place=f"{self.name}, row group {group + 1}"
+            )
+        return table.column(0)
 
     def _batch_rows(self, group: int) -> int:
         """Choose the rows of a batch so that it decodes to about `BATCH_BYTES`.

@@ -17,6 +17,9 @@ class Struct(dict[int, Any]):
         super().__init__()
         self.kinds: dict[int, int] = {}
 
+    def __missing__(self, number: int) -> Any:
+        raise NotThrift(f"a struct lacks its field {number}")
+
 
 class Items(list[Any]):
     """The items of a list or a set, and their type."""
