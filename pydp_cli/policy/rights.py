@@ -94,15 +94,41 @@ class Purpose(PolicyModel):
     recipients: Names = ()
 
 
+def _as_text(raw: Any) -> Any:
+    values = raw if isinstance(raw, (list, tuple)) else [raw]
+    return [str(value) if isinstance(value, int) and not isinstance(value, bool) else value for value in values]
+
+
+Values = Annotated[tuple[str, ...], BeforeValidator(_as_text, json_schema_input_type=str | int | list[str | int])]
+
+
+class HoldMatch(PolicyModel):
+    """Whose rows are held, and where: all of a dataset where nobody is named, and everywhere where no dataset is."""
+
+    identity: Annotated[
+        dict[str, Values], Field(default_factory=dict, description="For each kind of identifier, whose.")
+    ]
+    datasets: Annotated[Names, Field(description="In which datasets; all by default.")] = ()
+
+    @model_validator(mode="after")
+    def _says_something(self) -> HoldMatch:
+        if not self.datasets and not any(self.identity.values()):
+            raise ValueError("says neither whose rows nor which datasets")
+        return self
+
+
+Blocked = Literal["erase", "retention", "shred"]
+
+
 class Hold(PolicyModel):
     """A legal hold: what must not be deleted."""
 
     id: Annotated[str, Field(min_length=1)]
     matter: Annotated[str, Field(min_length=1)]
-    match: Annotated[dict[str, Any], Field(default_factory=dict, description="Whose data, and in which datasets.")]
+    match: Annotated[HoldMatch, Field(description="Whose data, and in which datasets.")]
     from_: Annotated[date | None, Field(alias="from")] = None
     until: date | None = None
-    blocks: Annotated[tuple[Literal["erase", "retention", "shred"], ...], Field(description="What it stops.")] = (
+    blocks: Annotated[tuple[Blocked, ...], Field(description="What it stops.")] = (
         "erase",
         "retention",
         "shred",

@@ -49,6 +49,7 @@ def check_rights(policy: Policy) -> Iterator[Problem]:
         yield from _retention(policy, name, dataset)
         yield from _erasing(policy, name, dataset)
         yield from _partitions(policy, name, dataset)
+    yield from _holds(policy)
     if any(dataset.identifiers for dataset in policy.datasets.values()):
         yield from _unreachable(policy)
         yield from _unclaimed(policy)
@@ -154,6 +155,20 @@ def _erasing(policy: Policy, name: str, dataset: DatasetPolicy) -> Iterator[Prob
         if dataset.columns and dataset.other_columns != "keep" and column not in dataset.columns:
             at = policy.place_of("datasets", name, "erase", "set", column)
             yield Problem(f'there is no column "{column}"', place=at, hint=did_you_mean(column, dataset.columns))
+
+
+def _holds(policy: Policy) -> Iterator[Problem]:
+    """A hold that names what is not there holds nothing."""
+    for number, hold in enumerate(policy.holds):
+        for named, known, kind in (
+            (hold.match.identity, policy.identities, "identity"),
+            (hold.match.datasets, policy.datasets, "dataset"),
+        ):
+            for name in named:
+                if name not in known:
+                    place = policy.place_of("holds", number, "match")
+                    hint = did_you_mean(name, known)
+                    yield Problem(f'hold "{hold.id}" names {kind} "{name}", which the policy lacks', place, hint)
 
 
 def _partitions(policy: Policy, name: str, dataset: DatasetPolicy) -> Iterator[Problem]:
