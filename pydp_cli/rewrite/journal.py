@@ -88,6 +88,11 @@ def open_journals(state_dir: Path) -> list[Journal]:
     return [Journal.open(path) for path in sorted((state_dir / FOLDER).glob("*.jsonl"))]
 
 
+def sealed_journals(state_dir: Path) -> list[Journal]:
+    """Read the journals of transactions that came to their end, whether they were carried out or undone."""
+    return [Journal.open(path) for path in sorted((state_dir / FOLDER).glob("*.sealed"))]
+
+
 def _checked(line: bytes, previous: str, place: str) -> Record:
     try:
         record = json.loads(line)

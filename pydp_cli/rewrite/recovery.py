@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydp_cli.errors import Refused
-from pydp_cli.rewrite.journal import Journal, open_journals
+from pydp_cli.rewrite.journal import Journal, open_journals, sealed_journals
 from pydp_cli.rewrite.transaction import Outcome, finish, undo
 
 
@@ -55,6 +55,26 @@ def abort(state_dir: Path) -> list[Interrupted]:
     for found in ended:
         undo(found.journal)
     return ended
+
+
+@dataclass(frozen=True)
+class CarriedOut:
+    """A transaction whose changes were made: what its command noted, and the files that were left as they were."""
+
+    details: dict[str, Any]
+    notes: list[dict[str, Any]]
+    left: tuple[str, ...]
+
+
+def carried_out(state_dir: Path, command: str) -> list[CarriedOut]:
+    """Give what a command's finished transactions have changed; those that were undone are not among them."""
+    found = []
+    for journal in sealed_journals(state_dir):
+        began, ended = journal.find("begin") or {}, journal.find("sealed")
+        if began.get("command") == command and ended is not None and journal.find("commit") is not None:
+            notes = [record for record in journal.records if record["kind"] == "note"]
+            found.append(CarriedOut(dict(began["details"]), notes, tuple(ended["left"])))
+    return found
 
 
 def _told(journal: Journal) -> Interrupted:

@@ -132,6 +132,10 @@ class Transaction:
         """Note that a planned file is to go."""
         self._changes[self._planned(path)] = {"action": "delete"}
 
+    def note(self, **fields: Any) -> None:
+        """Keep something in the journal that is told of the changes when they are made."""
+        self.journal.append("note", **fields)
+
     def digests(self) -> dict[str, tuple[str, str | None]]:
         """Give for each changed file the SHA-256 before and after; None for one that goes."""
         return {path: (self.planned[path].sha256, change.get("sha256")) for path, change in self._changes.items()}

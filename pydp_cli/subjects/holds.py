@@ -10,7 +10,6 @@ beside it, encrypted under the keyring, and gone when the hold is lifted.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,10 +18,8 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from pydp_cli.audit.lines import Entry, canonical
+from pydp_cli.audit.lines import Entry
 from pydp_cli.audit.log import Clock, append
 from pydp_cli.audit.signing import Signer
 from pydp_cli.audit.verify import entries, verify
@@ -34,6 +31,7 @@ from pydp_cli.policy.model import Policy
 from pydp_cli.policy.rights import Blocked
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.resolve import FileMatches, resolve
+from pydp_cli.subjects.sealed_people import open_people, seal_people
 from pydp_cli.subjects.subject import Subject, parse_subjects
 
 MAX_IDENTITIES = 100_000
@@ -266,14 +264,11 @@ def _subjects(catalogue: Catalogue, hold: LegalHold, keyring: Keyring | None) ->
     name = _people_files(catalogue.policy.state_dir)[hold.id]
     path = holds_folder(catalogue.policy.state_dir) / name
     try:
-        stored = path.read_bytes()
-        key = keyring.column_key("subject", "hold", "people", version=stored[:4])
-        given = json.loads(AESSIV(key.key).decrypt(stored[4:], [name.encode()]))
+        return open_people(keyring, "hold", name, path.read_bytes())
     except FileNotFoundError:
         raise Tampered(f"whom hold {hold.id} is about is missing", place=str(path), hint=_RESTORE) from None
-    except InvalidTag:
+    except Tampered:
         raise Tampered(f"whom hold {hold.id} is about was altered", place=str(path), hint=_RESTORE) from None
-    return [Subject(tuple((space, value) for space, value in given))]
 
 
 _RESTORE = "restore the state folder, or lift the hold and add it anew"
@@ -281,13 +276,12 @@ _RESTORE = "restore the state folder, or lift the hold and add it anew"
 
 def _keep(folder: Path, subject: Subject, keyring: Keyring) -> str:
     """Write whom a hold is about, encrypted; gives the file's name, which the ciphertext is bound to."""
-    key = keyring.column_key("subject", "hold", "people")
     name = f"people-{os.urandom(8).hex()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sealed = AESSIV(key.key).encrypt(canonical([list(pair) for pair in subject.given]), [name.encode()])
+    sealed = seal_people(keyring, "hold", name, [subject])
     descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(key.key_id + sealed)
+        file.write(sealed)
         file.flush()
         os.fsync(descriptor)
     return name

@@ -1,0 +1,120 @@
+"""Suppression: who was erased, as keyed hashes, so that people who come back by a restore or a new import are found.
+
+The list is a chained log of its own (`suppression/audit` in the state folder). It names nobody: a reference is the
+keyed hash of an identifier, and only the keyring makes the same one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pydp_cli.audit.log import Clock, append_all
+from pydp_cli.audit.signing import Signer
+from pydp_cli.audit.verify import entries
+from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.references import ReferenceKey, digest_in, reference_key
+from pydp_cli.policy.identity_text import identity_text
+from pydp_cli.policy.model import Identity
+from pydp_cli.subjects.catalogue import Catalogue
+from pydp_cli.subjects.hash_set import HashSet
+from pydp_cli.subjects.scan import scan_keys
+from pydp_cli.subjects.subject import Subject
+from pydp_cli.subjects.treated import Treated
+
+PEOPLE_A_LINE = 500
+
+
+def suppression_folder(state_dir: Path) -> Path:
+    """Give the folder in which the chained log of erased people is."""
+    return Path(state_dir) / "suppression"
+
+
+def suppress(
+    state_dir: Path,
+    keyring: Keyring,
+    people: Iterable[Mapping[str, Iterable[str]]],
+    *,
+    clock: Clock,
+    signer: Signer | None = None,
+) -> int:
+    """Note the identifiers of erased people that are not noted yet; gives how many are new."""
+    known = {tuple(pair) for pair in _references(state_dir)}
+    new: dict[tuple[str, str], None] = {}
+    for identities in people:
+        for space, values in identities.items():
+            texts = pa.array(list(values), pa.string())
+            key = reference_key(keyring, space)
+            for digest in key.hashes(texts).to_pylist():
+                pair = (space, key.written(digest))
+                if pair not in known:
+                    new[pair] = None
+    pairs = [list(pair) for pair in new]
+    lines = [
+        ("suppression.added", {"people": pairs[at : at + PEOPLE_A_LINE]}) for at in range(0, len(pairs), PEOPLE_A_LINE)
+    ]
+    if lines:
+        append_all(suppression_folder(state_dir), lines, clock=clock, signer=signer)
+    return len(pairs)
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """Erased people of one identity, ready for looking whole columns up; picklable."""
+
+    keys: tuple[tuple[ReferenceKey, HashSet], ...]
+
+    def among(self, column: pa.Array, identity: Identity | None) -> npt.NDArray[np.bool_]:
+        """Tell for each row whether its identifier is an erased person's."""
+        text = identity_text(column, identity)
+        found = np.zeros(len(column), bool)
+        for key, hashes in self.keys:
+            found |= hashes.contains(key.hashes(text))
+        return found
+
+
+def suppressed(state_dir: Path, keyring: Keyring) -> dict[str, Suppressed]:
+    """Give for each identity the people who were erased."""
+    by_key: dict[tuple[str, bytes], list[bytes]] = {}
+    for space, reference in _references(state_dir):
+        by_key.setdefault((space, bytes.fromhex(reference.partition("-")[0])), []).append(digest_in(reference))
+    found: dict[str, list[tuple[ReferenceKey, HashSet]]] = {}
+    for (space, key_id), digests in by_key.items():
+        hashes = HashSet.of(pa.array(digests, pa.binary(16)))
+        found.setdefault(space, []).append((reference_key(keyring, space, key_id=key_id), hashes))
+    return {space: Suppressed(tuple(keys)) for space, keys in found.items()}
+
+
+def returned(catalogue: Catalogue, keyring: Keyring) -> list[Subject]:
+    """Find erased people who are in the data again, each identifier as a person of its own."""
+    lists = suppressed(catalogue.policy.state_dir, keyring)
+    treated = Treated(catalogue, keyring)
+    found: dict[tuple[str, str], None] = {}
+    for name in catalogue.order:
+        keys = [key for key in catalogue.keys_of(name) if key.space in lists]
+        for file in catalogue.files(name) if keys else ():
+            batches = scan_keys(
+                file,
+                [key.column for key in keys],
+                csv=catalogue.policy.datasets[name].csv,
+                decode=lambda schema, sample, columns, name=name: treated.decoder(name, schema, sample, columns),  # type: ignore[misc]
+            )
+            for batch in batches:
+                for key in keys:
+                    column, identity = batch.columns[key.column], catalogue.identity(key.space)
+                    rows = pa.array(np.flatnonzero(lists[key.space].among(column, identity)))
+                    for value in identity_text(column.take(rows), identity).unique().to_pylist():
+                        found[key.space, value] = None
+    return [Subject((pair,)) for pair in found]
+
+
+def _references(state_dir: Path) -> Iterator[tuple[str, str]]:
+    """Give pairs of an identity and a reference."""
+    for entry in entries(suppression_folder(state_dir)):
+        if entry.event == "suppression.added":
+            yield from entry.details["people"]
