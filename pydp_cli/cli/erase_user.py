@@ -62,7 +62,6 @@ def erase_user(
     ] = None,
     request: Annotated[str | None, typer.Option("--request", help="The number of the request.")] = None,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for another run to end.")] = 0,
-    as_of: opt.AsOf = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -76,6 +75,7 @@ def erase_user(
     if sum([bool(subject or subjects), apply is not None, resume, abort, reapply]) > 1:
         raise UsageError("--subject, --subjects, --apply, --resume, --abort and --reapply exclude each other")
     from pydp_cli.cli import rights
+    from pydp_cli.keys.keyring import utc_now
     from pydp_cli.rewrite.lock import run_lock
     from pydp_cli.subjects.catalogue import catalogue_of
     from pydp_cli.subjects.erase import Run
@@ -83,9 +83,8 @@ def erase_user(
 
     policy = opt.find_and_load_policy(access.policy)
     keyring = rights.required_keyring(policy, access, "erasing a person")
-    moment = rights.moment_of(as_of)
     work = _Work(
-        policy, catalogue_of(policy), keyring, Run(keyring, moment.date(), policy.state_dir), json=json, quiet=quiet
+        policy, catalogue_of(policy), keyring, Run(keyring, utc_now().date(), policy.state_dir), json=json, quiet=quiet
     )
     with run_lock(policy.state_dir, COMMAND, wait_seconds=wait):
         if abort:

@@ -95,6 +95,9 @@ class ColumnPolicy(PolicyModel):
     ] = None
     category: Annotated[str | None, Field(description="The category of personal data.")] = None
     purposes: Annotated[Names, Field(description="The purposes that the column may be used for.")] = ()
+    retention: Annotated[Retention | None, Field(description="How long its values are kept; then they are null.")] = (
+        None
+    )
     prose: Annotated[bool, Field(description="Whether it is free text that may mention people.")] = False
     decide: Annotated[bool, Field(exclude=True, description="Whether the treatment is still to be decided.")] = False
 
@@ -218,6 +221,12 @@ class DatasetPolicy(PolicyModel):
             ]
         )
         return links
+
+    @property
+    def retentions(self) -> tuple[Retention, ...]:
+        """The rules on how long rows and values are kept."""
+        own = (column.retention for column in self.columns.values())
+        return tuple(rule for rule in (self.retention, *own) if rule is not None)
 
     def link_of(self, column: str) -> tuple[str, str] | None:
         """Give the dataset and column that a column refers to."""

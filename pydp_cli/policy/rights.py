@@ -19,22 +19,22 @@ def _is_duration(text: str) -> str:
     return text
 
 
-def duration_days(text: str) -> float:
-    """Give about how many days an ISO 8601 duration has, to compare one with another; dates are counted by months."""
-    numbers = [int(part[:-1]) if part else 0 for part in _parts(text)]
-    years, months, weeks, days, hours, minutes, seconds = numbers
-    return (years * 12 + months) * 365.25 / 12 + weeks * 7 + days + hours / 24 + minutes / 1440 + seconds / 86400
-
-
-def _parts(text: str) -> tuple[str | None, ...]:
+def duration_parts(text: str) -> tuple[int, ...]:
+    """Give the years, months, weeks, days, hours, minutes and seconds of an ISO 8601 duration."""
     found = _DURATION.fullmatch(text)
     if found is None:
         raise ValueError("must be an ISO 8601 duration, such as P3Y or P30D")
-    return tuple(found.group(number) for number in (1, 2, 3, 4, 6, 7, 8))
+    return tuple(int(found.group(number)[:-1]) if found.group(number) else 0 for number in (1, 2, 3, 4, 6, 7, 8))
+
+
+def duration_days(text: str) -> float:
+    """Give about how many days an ISO 8601 duration has, to compare one with another; dates are counted by months."""
+    years, months, weeks, days, hours, minutes, seconds = duration_parts(text)
+    return (years * 12 + months) * 365.25 / 12 + weeks * 7 + days + hours / 24 + minutes / 1440 + seconds / 86400
 
 
 Duration = Annotated[str, AfterValidator(_is_duration)]
-Action = Literal[
+_Action = Literal[
     "delete_row",
     "null",
     "constant",
@@ -46,6 +46,13 @@ Action = Literal[
     "review",
     "keep",
 ]
+
+
+def _named_null(raw: Any) -> Any:
+    return "null" if raw is None else raw  # what YAML reads `null` as
+
+
+Action = Annotated[_Action, BeforeValidator(_named_null, json_schema_input_type=_Action | None)]
 
 
 class Retention(PolicyModel):

@@ -121,8 +121,19 @@ def _unreachable(policy: Policy) -> Iterator[Problem]:
             )
 
 
+ROW_ENDS = frozenset({"delete_row", "review", "keep"})
+
+
 def _retention(policy: Policy, name: str, dataset: DatasetPolicy) -> Iterator[Problem]:
-    """What a purpose obliges to keep must not be deleted earlier."""
+    """Rules that `purge` can carry out; and what a purpose obliges to keep must not be deleted earlier."""
+    for column, treated in dataset.columns.items():
+        if treated.retention is not None and treated.retention.then != "null":
+            place = policy.place_of("datasets", name, "columns", column, "retention")
+            yield Problem(f'values of column "{column}" can only become null', place=place, hint="write `then: null`")
+    if dataset.retention is not None and dataset.retention.then not in ROW_ENDS:
+        place = policy.place_of("datasets", name, "retention", "then")
+        hint = "put the rule under the columns, with `then: null`"
+        yield Problem(f'"{dataset.retention.then}" does not say which columns it is for', place=place, hint=hint)
     if dataset.retention is None or dataset.retention.then not in {"delete_row", "crypto_shred"}:
         return
     kept = duration_days(dataset.retention.keep) + duration_days(dataset.retention.grace or "P0D")

@@ -170,7 +170,7 @@ class _SchemaCheck:
             *(("identifiers", column) for column in self.dataset.identifiers),
             *(("links", column) for column in self.dataset.links),
             *(("other_people", column) for column in self.dataset.other_people),
-            *(("retention", column) for column in (self.dataset.retention.clock if self.dataset.retention else ())),
+            *(("retention", column) for rule in self.dataset.retentions for column in rule.clock),
         ]
         for key, column in named:
             if column not in self.kinds and column not in self.dataset.columns:

@@ -86,7 +86,7 @@ def test_retention_that_is_shorter_than_an_obligation(tmp_path):
     assert severity == "error"
     assert "P3Y" in message
     assert "P10Y" in message
-    assert problems(tmp_path, more.replace("THEN", "restrict")) == []
+    assert problems(tmp_path, more.replace("THEN", "review")) == []
     assert problems(tmp_path, more.replace("P3Y", "P120M").replace("THEN", "delete_row")) == []
 
 

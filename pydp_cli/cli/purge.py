@@ -1,0 +1,162 @@
+"""`pydp purge`: what is past its time goes, as the policy's retention rules say."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pydp_cli.cli import options as opt
+from pydp_cli.cli.access import Access, with_access
+from pydp_cli.cli.arrow import load_arrow
+from pydp_cli.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from pydp_cli.keys.keyring import Keyring
+    from pydp_cli.policy.model import Policy
+    from pydp_cli.subjects.purge import PurgePlan
+
+HELD = 5
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(
+    epilog="""\b
+Example:
+  pydp purge -p pydp.yml
+  pydp purge -p pydp.yml --apply --confirm 1f2e3d4c5b6a
+  pydp purge -p pydp.yml --apply --quiet
+"""
+)
+@with_access
+def purge(
+    *,
+    access: Access,
+    apply: Annotated[bool, typer.Option("--apply", help="Delete; else it is only shown what would happen.")] = False,
+    dataset: Annotated[list[str] | None, typer.Option("--dataset", help="Only this dataset; may be repeated.")] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", metavar="DIGEST", help="Confirm new or changed rules, by the preview."),
+    ] = None,
+    max_delete_fraction: Annotated[
+        float,
+        typer.Option("--max-delete-fraction", min=0, max=1, help="The most of a dataset to delete at once."),
+    ] = 0.2,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish what was interrupted, first.")] = False,
+    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for another run to end.")] = 0,
+    as_of: opt.AsOf = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Delete rows, or null values, that are past the time that the policy keeps them for.
+
+    Shows what is due; with --apply it is done, all files together or none. Says nothing where nothing is due. Rules
+    that are new or changed, a clock that jumped, and more than a fifth of a dataset at once are refused until somebody
+    has looked. Rows under a legal hold stay (exit code 5).
+    """
+    load_arrow()
+    from pydp_cli.cli import rights
+    from pydp_cli.cli.render import print_json
+    from pydp_cli.rewrite import recovery
+    from pydp_cli.rewrite.lock import run_lock
+    from pydp_cli.subjects.purge import COMMAND, carry_out, plan_purge, refuse_too_much
+
+    policy = opt.find_and_load_policy(access.policy)
+    keyring = rights.keyring_if_any(policy, access)
+    today, only = opt.day_of(as_of), dataset or ()
+    if apply and today > datetime.now(timezone.utc).date():
+        raise UsageError("this day is still to come", place="--as-of", hint="leave --apply out to see what will be due")
+    with run_lock(policy.state_dir, COMMAND, wait_seconds=wait):
+        if resume:
+            recovery.resume(policy.state_dir)
+        plan = plan_purge(policy, today, keyring=keyring, only=only)
+        done: list[dict[str, object]] = []
+        if apply and plan.changing:
+            _refuse_unsafe(policy, plan, confirm, keyring, guarded=as_of is None)
+            refuse_too_much(plan, max_delete_fraction)
+            done = carry_out(plan, keyring=keyring, only=only)
+        if apply:
+            _remember(policy, plan, done, keyring)
+    if json:
+        changes = done if apply else [one.as_json() for one in plan.changing]
+        print_json({**plan.totals(), "applied": apply, "day": today.isoformat(), "changes": changes})
+    elif not quiet:
+        _show(plan, apply=apply)
+    if plan.held:
+        raise typer.Exit(HELD)
+
+
+def _refuse_unsafe(
+    policy: Policy, plan: PurgePlan, confirmed: str | None, keyring: Keyring | None, *, guarded: bool
+) -> None:
+    """Refuse rules that nobody confirmed, and a clock that jumped."""
+    from pydp_cli.cli import rights
+    from pydp_cli.keys.keyring import utc_now
+    from pydp_cli.subjects.purge import confirm, is_confirmed, refuse_jumped_clock, rules_digest
+
+    if guarded:
+        refuse_jumped_clock(policy.state_dir, utc_now())
+    digest = rules_digest(plan)
+    if is_confirmed(policy.state_dir, digest):
+        return
+    if confirmed is None and sys.stdin.isatty():
+        _show(plan, apply=False)
+        typer.confirm("These rules are new or changed. Delete what they say?", abort=True, err=True)
+    elif confirmed is None or not digest.startswith(confirmed) or len(confirmed) < len(digest):
+        raise Refused(
+            "the retention rules are new or changed, and nobody has confirmed what they delete",
+            hint=f"look at the preview, then run once with --confirm {digest}",
+        )
+    confirm(policy.state_dir, digest, clock=utc_now, signer=rights.signer_if_any(keyring))
+
+
+def _remember(policy: Policy, plan: PurgePlan, done: list[dict[str, object]], keyring: Keyring | None) -> None:
+    """Note the run, by which a later one tells whether the clock jumped; what was changed goes to the audit log."""
+    from pydp_cli.audit.log import append
+    from pydp_cli.cli import rights
+    from pydp_cli.keys.keyring import utc_now
+    from pydp_cli.subjects.purge import purge_folder
+
+    totals = {**plan.totals(), "day": plan.today.isoformat()}
+    signer = rights.signer_if_any(keyring)
+    append(purge_folder(policy.state_dir), "purge.done", totals, clock=utc_now, signer=signer)
+    if done:
+        rights.record(policy, "purge.done", {**totals, "files": len(done)}, keyring)
+
+
+def _show(plan: PurgePlan, *, apply: bool) -> None:
+    """Show what happens, or has happened, to each file; nothing where nothing is due."""
+    from pydp_cli.cli.render import note, print_grid
+    from pydp_cli.subjects.purge import is_confirmed, rules_digest
+
+    shown = [one for one in plan.files if one.edits or one.held or one.review]
+    if shown:
+        title = "Past its time, and gone" if apply else "Past its time"
+        print_grid(title, ("dataset", "file", "rows", "what happens"), [_row(one.as_json()) for one in shown])
+    undated = plan.totals()["undated"]
+    if undated and shown:
+        note(f"{undated:,} rows have no date, and count as the rules say under `on_null_clock`")
+    digest = rules_digest(plan)
+    if plan.changing and not apply and not is_confirmed(plan.policy.state_dir, digest):
+        note(f"these rules were never applied: confirm them with --apply --confirm {digest}")
+
+
+def _row(told: dict[str, object]) -> list[str]:
+    held, nulled = told["held"], told["nulled"]
+    assert isinstance(held, dict)
+    assert isinstance(nulled, dict)
+    happens = [
+        *(
+            [f"delete {told['deleted']:,} rows{' and the file' if told['file_deleted'] else ''}"]
+            if told["deleted"]
+            else []
+        ),
+        *([f"set aside {told['quarantined']:,} rows without a date"] if told["quarantined"] else []),
+        *(f"null {count:,} {name}" for name, count in nulled.items()),
+        *([f"leave {told['review']:,} rows to be looked at"] if told["review"] else []),
+        *(f"keep {count:,} rows under hold {hold}" for hold, count in held.items()),
+    ]
+    return [str(told["dataset"]), str(told["path"]), f"{told['rows']:,}", "\n".join(happens)]
