@@ -77,17 +77,17 @@ class ParquetSource:
 
     def __init__(self, file: Any, name: str, path: str | None = None) -> None:
         self._file, self.name, self.path = file, name, path
-        with _explained(name):
+        with explained(name):
             self._parquet = self._open(None)
             if has_int96(self._parquet.schema):
                 self._parquet = self._open(int96_unit(self._open, name))
             self.schema: pa.Schema = self._parquet.schema_arrow
-            self._metadata = self._parquet.metadata
+            self.metadata = self._parquet.metadata
             self.layout = _layout(self._parquet, file)
-            self.num_rows: int = self._metadata.num_rows
-            self.num_row_groups: int = self._metadata.num_row_groups
-            self.group_rows = tuple(self._metadata.row_group(group).num_rows for group in range(self.num_row_groups))
-            self.created_by: str = self._metadata.created_by
+            self.num_rows: int = self.metadata.num_rows
+            self.num_row_groups: int = self.metadata.num_row_groups
+            self.group_rows = tuple(self.metadata.row_group(group).num_rows for group in range(self.num_row_groups))
+            self.created_by: str = self.metadata.created_by
         _refuse_odd_schema(self.schema, name)
 
     def chunks(self) -> Iterator[BatchChunk]:
@@ -98,7 +98,7 @@ class ParquetSource:
     def chunks_of(self, group: int) -> Iterator[BatchChunk]:
         """Yield the batches of one row group."""
         left = self.group_rows[group]
-        with _explained(self.name, group):
+        with explained(self.name, group):
             batches = self._parquet.iter_batches(
                 batch_size=self._batch_rows(group), row_groups=[group], use_threads=False
             )
@@ -119,9 +119,31 @@ class ParquetSource:
                 "a row group holds more or fewer rows than it says", place=f"{self.name}, row group {group + 1}"
             )
 
+    def batches_of(
+        self, group: int, *, columns: Sequence[str] | None = None, batch_rows: int = BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of one row group, or of some of its columns, for whoever looks for a few rows in it."""
+        with explained(self.name, group):
+            batches = self._parquet.iter_batches(
+                batch_size=batch_rows, row_groups=[group], columns=columns, use_threads=False
+            )
+        while True:
+            with explained(self.name, group):
+                batch = next(batches, None)
+                if batch is not None:
+                    batch.validate(full=True)
+            if batch is None:
+                return
+            yield batch
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Read some bytes of the file."""
+        self._file.seek(offset)
+        return bytes(self._file.read(length))
+
     def column_of(self, group: int, leaves: Sequence[int]) -> pa.ChunkedArray:
         """Decode one column of one row group; `leaves` are the Parquet columns that it takes."""
-        with _explained(self.name, group):
+        with explained(self.name, group):
             table = self._parquet.reader.read_row_group(group, column_indices=list(leaves), use_threads=False)
             table.validate(full=True)
         if table.num_rows != self.group_rows[group]:
@@ -135,7 +157,7 @@ class ParquetSource:
 
         What a few rows decode to is measured, because a dictionary makes large cells look small in the file.
         """
-        metadata = self._metadata.row_group(group)
+        metadata = self.metadata.row_group(group)
         rows = _rows_of_batch(metadata.total_byte_size / max(1, metadata.num_rows))
         for probe in PROBES:
             if probe >= min(rows, metadata.num_rows):
@@ -194,7 +216,7 @@ def _check_ends(file: Any, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _explained(name: str, group: int | None = None) -> Iterator[None]:
+def explained(name: str, group: int | None = None) -> Iterator[None]:
     """Turn what pyarrow raises over a damaged file into an error that holds none of its text, which may quote data."""
     place = name if group is None else f"{name}, row group {group + 1}"
     try:

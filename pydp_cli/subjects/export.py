@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from hashlib import sha256
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -27,9 +27,13 @@ from pydp_cli.subjects.bundle_pages import SHOWN_ROWS, Section, index_page, read
 from pydp_cli.subjects.bundle_verify import verify_bundle
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.processing import controller_of, processing_of
-from pydp_cli.subjects.resolve import Person, Resolution
+from pydp_cli.subjects.resolve import FileMatches, Person, Resolution
 from pydp_cli.subjects.rows import Left, take_rows
+from pydp_cli.subjects.search import in_order
 from pydp_cli.subjects.values import csv_rows, json_lines, shown_rows
+
+KEPT_BYTES = 16 << 20
+FEW_ROWS_OF_A_FILE = 10_000
 
 
 @dataclass(frozen=True)
@@ -163,21 +167,29 @@ class _Sample:
 
 
 def _write_data(asked: ExportRequest, place: int, bundle: Bundle, name: str, left: Left) -> _Sample:
-    """Write a dataset's rows twice, as JSON and as a table; they are read twice, so that memory does not grow."""
+    """Write a dataset's rows twice, as JSON and as a table.
+
+    They are read once while they are few; what is more is read again, so that memory does not grow.
+    """
     sample = _Sample()
+    kept: list[pa.RecordBatch] | None = []
 
     def lines() -> Iterator[bytes]:
+        nonlocal kept
+        size = 0
         for batch in _batches(asked, place, name, left):
             sample.rows += batch.num_rows
             for column in batch.schema:
                 sample.fields.setdefault(column.name, column)
             wanted = SHOWN_ROWS - len(sample.first)
             sample.first += islice(shown_rows(_with_columns(batch, sample.fields).slice(0, wanted)), wanted)
+            size += batch.nbytes
+            kept = [*kept, batch] if kept is not None and size <= KEPT_BYTES else None
             yield from json_lines(batch)
 
     def table() -> Iterator[bytes]:
         heading = True
-        for batch in _batches(asked, place, name, Left()):
+        for batch in _batches(asked, place, name, Left()) if kept is None else kept:
             yield csv_rows(_with_columns(batch, sample.fields), heading=heading)
             heading = False
 
@@ -191,9 +203,34 @@ def _write_data(asked: ExportRequest, place: int, bundle: Bundle, name: str, lef
 
 
 def _batches(asked: ExportRequest, place: int, name: str, left: Left) -> Iterator[pa.RecordBatch]:
+    """Give the person's rows, file by file; files in which there are few are read at the same time."""
     person = asked.found.people[place]
-    for matches in asked.found.of_dataset(name):
-        yield from take_rows(asked.catalogue, matches, place, person, keyring=asked.keyring, left=left)
+
+    def taken(matches: FileMatches, noted: Left) -> Iterator[pa.RecordBatch]:
+        return take_rows(asked.catalogue, matches, place, person, keyring=asked.keyring, left=noted)
+
+    def few(matches: FileMatches) -> Callable[[], tuple[list[pa.RecordBatch], Left]]:
+        noted = Left()
+        return lambda: (list(taken(matches, noted)), noted)
+
+    with_rows = (matches for matches in asked.found.of_dataset(name) if len(matches.of(place)))
+    for is_few, found in groupby(with_rows, lambda matches: _are_few(matches, len(matches.of(place)))):
+        if is_few:
+            for _, (batches, noted) in in_order(list(found), few):
+                left.add(noted)
+                yield from batches
+        else:
+            for matches in found:
+                noted = Left()
+                yield from taken(matches, noted)
+                left.add(noted)
+
+
+def _are_few(matches: FileMatches, rows: int) -> bool:
+    """Tell whether rows can be held in memory, as large as those of their file are on average."""
+    if matches.fingerprint is None or not matches.num_rows:
+        return False
+    return rows <= FEW_ROWS_OF_A_FILE and rows * matches.fingerprint[1] / matches.num_rows <= KEPT_BYTES
 
 
 def _with_columns(batch: pa.RecordBatch, fields: dict[str, pa.Field]) -> pa.RecordBatch:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+COMPARED_VALUES = 8
+"""So few values are compared with a column one by one before it is hashed."""
+
 
 class People:
     """Groups of subjects that turned out to be one person (union-find over their numbers)."""
@@ -37,6 +40,31 @@ class People:
         return np.array([self.root(subject) for subject in range(len(self))], np.int32)
 
 
+@dataclass(frozen=True)
+class LookUp:
+    """What was known of a space at one moment; it does not change, so that threads can search with it."""
+
+    version: int
+    values: pa.StringArray
+    subjects: npt.NDArray[np.int32]
+    numbers: pa.Int64Array
+    number_subjects: npt.NDArray[np.int32]
+
+    def texts(self, column: pa.StringArray) -> pa.Int32Array | None:
+        """Give the subject of each value, null where it is nobody's; None where all are nobody's."""
+        return _whose(column, self.values, self.subjects)
+
+    def whole_numbers(self, column: pa.Array) -> pa.Int32Array | None:
+        """Give the subject of each whole number, without writing the numbers out as text."""
+        return _whose(column.cast(pa.int64()), self.numbers, self.number_subjects)
+
+
+def _whose(column: pa.Array, values: pa.Array, subjects: npt.NDArray[np.int32]) -> pa.Int32Array | None:
+    if len(values) <= COMPARED_VALUES and not any(pc.any(pc.equal(column, value)).as_py() for value in values):
+        return None  # to compare costs a fraction of hashing, and most batches hold nobody
+    return pa.array(subjects).take(pc.index_in(column, value_set=values))
+
+
 @dataclass
 class Known:
     """The values of one space, each with its subject. `forms` are spellings of them in treated columns."""
@@ -45,7 +73,7 @@ class Known:
     forms: dict[str, str] = field(default_factory=dict)
     version: int = 0
     _built: tuple[int, pa.StringArray, npt.NDArray[np.int32]] | None = None
-    _numbers: tuple[int, pa.Int64Array, npt.NDArray[np.int32]] | None = None
+    _look_up: LookUp | None = None
 
     def add(self, value: str, subject: int, people: People) -> bool:
         """Note a value; tell whether it is new. One that is another subject's makes both one person."""
@@ -74,21 +102,15 @@ class Known:
         self.forms = {form: value for form, value in self.forms.items() if value in self.values}
         self.version += 1
 
-    def look_up(self, text: pa.StringArray) -> pa.Int32Array:
-        """Give the subject of each value, null where it is nobody's."""
-        values, subjects = self.index()
-        place = pc.index_in(text, value_set=values)
-        return pa.array(subjects).take(place)
-
-    def look_up_numbers(self, column: pa.Array) -> pa.Int32Array:
-        """Give the subject of each whole number, without writing the numbers out as text."""
-        if self._numbers is None or self._numbers[0] != self.version:
+    def look_up(self) -> LookUp:
+        """Give what tells whose a value is, as far as is known now."""
+        if self._look_up is None or self._look_up.version != self.version:
             values, subjects = self.index()
             plain = pc.match_substring_regex(values, "^(0|-?[1-9][0-9]{0,17})$")
-            chosen = plain.to_numpy(zero_copy_only=False)
-            self._numbers = (self.version, values.filter(plain).cast(pa.int64()), subjects[chosen])
-        place = pc.index_in(column.cast(pa.int64()), value_set=self._numbers[1])
-        return pa.array(self._numbers[2]).take(place)
+            numbers = values.filter(plain).cast(pa.int64())
+            chosen = subjects[plain.to_numpy(zero_copy_only=False)]
+            self._look_up = LookUp(self.version, values, subjects, numbers, chosen)
+        return self._look_up
 
     def index(self) -> tuple[pa.StringArray, npt.NDArray[np.int32]]:
         """Give all spellings and whose they are."""

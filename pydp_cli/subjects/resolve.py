@@ -21,13 +21,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pydp_cli.datasets.locations import InputFile
-from pydp_cli.errors import LimitReached, Refused, TemporaryFailure
+from pydp_cli.errors import LimitReached, Refused
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.physical import take_rows
 from pydp_cli.policy.identity_text import identity_text
 from pydp_cli.subjects.catalogue import Catalogue, Key
 from pydp_cli.subjects.known import Known, People, distinct_pairs
-from pydp_cli.subjects.scan import Fingerprint, KeyBatch, Wanted, fingerprint, merged, scan_keys
+from pydp_cli.subjects.parquet_prune import Wanted
+from pydp_cli.subjects.scan import Fingerprint, fingerprint
+from pydp_cli.subjects.search import AskedColumn, FileHits, Hits, in_order, search_file
 from pydp_cli.subjects.subject import Subject
 from pydp_cli.subjects.treated import Treated
 
@@ -167,6 +169,7 @@ class _Search:
         self.files = {name: catalogue.files(name) for name in catalogue.order}
         self.searched: dict[str, tuple[int, ...]] = {}
         self.found: dict[tuple[str, str], FileMatches] = {}
+        self.asked: dict[str, tuple[tuple[int, ...], tuple[AskedColumn, ...], dict[str, Wanted] | None]] = {}
         self.gave: dict[tuple[str, str], Counter[str]] = {}
         self.reached: list[Key] = []
         self.over: set[int] = set()
@@ -196,42 +199,41 @@ class _Search:
         return known and self.searched.get(name) != self._state(name)
 
     def _search(self, name: str) -> None:
-        """Search a dataset for all that is known; what one of its files tells may be news for those before it."""
+        """Search a dataset for all that is known.
+
+        Its files are searched at the same time, each for what was known when its turn came. Where one of them tells
+        something new, the dataset is due again.
+        """
         keys = self.catalogue.keys_of(name)
         for key in keys:
             self.treated.spell(key.space, self.known[key.space], self.people)
         self.searched[name] = self._state(name)
-        versions, wanted = self.searched[name], self._wanted(keys)
-        for file in self.files[name]:
-            if self.progress is not None:
-                self.progress(file.path)
-            if self._state(name) != versions:
-                versions, wanted = self._state(name), self._wanted(keys)
-            self.found[name, file.path] = self._search_file(name, file, keys, wanted)
+        for file, found in in_order(self.files[name], lambda file: self._task(name, file, keys)):
+            parts = [self._match(hits, keys) for hits in found.hits]
+            table = _as_first_reached(pa.concat_tables(parts) if parts else _NOTHING, self.found.get((name, file.path)))
+            columns = tuple(key.column for key in keys)
+            self.found[name, file.path] = _matches(name, file, table, columns, found.num_rows, seen=found.fingerprint)
 
-    def _search_file(
-        self, name: str, file: InputFile, keys: tuple[Key, ...], wanted: dict[str, Wanted] | None
-    ) -> FileMatches:
-        before = fingerprint(file)
-        parts: list[pa.Table] = []
-        end = 0
+    def _task(self, name: str, file: InputFile, keys: tuple[Key, ...]) -> Callable[[], FileHits]:
+        """Say how to search a file for what is known now."""
+        if self.progress is not None:
+            self.progress(file.path)
+        if self.asked.get(name, (None,))[0] != self._state(name):
+            columns = tuple(self._asked_of(key) for key in keys)
+            self.asked[name] = (self._state(name), columns, self._wanted(keys))
+        _, columns, wanted = self.asked[name]
         dataset = self.catalogue.policy.datasets[name]
-        batches = scan_keys(
+        return lambda: search_file(
             file,
-            [key.column for key in keys],
+            columns,
             csv=dataset.csv,
-            decode=lambda schema, sample, columns: self.treated.decoder(name, schema, sample, columns),
+            decode=lambda schema, sample, stored: self.treated.decoder(name, schema, sample, stored),
             wanted=wanted,
         )
-        for batch in merged(batches):
-            end = batch.start + batch.num_rows
-            part = self._match(batch, keys)
-            if part.num_rows:
-                parts.append(part)
-        if fingerprint(file) != before:
-            raise TemporaryFailure("the file changed while it was searched", place=file.path, hint="run again")
-        table = _as_first_reached(pa.concat_tables(parts) if parts else _NOTHING, self.found.get((name, file.path)))
-        return _matches(name, file, table, tuple(key.column for key in keys), end, seen=before)
+
+    def _asked_of(self, key: Key) -> AskedColumn:
+        known = self.known[key.space]
+        return AskedColumn(key.column, self.catalogue.identity(key.space), known.look_up() if known.values else None)
 
     def _wanted(self, keys: tuple[Key, ...]) -> dict[str, Wanted] | None:
         """Say what to look for in each column, where that is little enough to look at statistics first."""
@@ -245,32 +247,28 @@ class _Search:
             wanted[key.column] = Wanted.of(texts.to_pylist(), exact=exact)
         return wanted
 
-    def _match(self, batch: KeyBatch, keys: tuple[Key, ...]) -> pa.Table:
-        """Find the rows of a batch that are somebody's, and learn what else these people are known by."""
-        hits = {
-            key: self._look_up(key, batch.columns[key.column])
-            for key in keys
-            if self.known[key.space].values or not key.other
-        }
-        own = self._own(batch, [hits[key] for key in hits if not key.other])
-        self._learn(batch, {key: hit for key, hit in hits.items() if not key.other}, own)
-        parts = [_part(batch, own, [(at, hits[key]) for at, key in enumerate(keys) if key in hits], mention=False)]
+    def _match(self, found: Hits, keys: tuple[Key, ...]) -> pa.Table:
+        """Tell whose the rows are that were found, and learn what else these people are known by."""
+        hits = {key: found.whose[key.column] for key in keys}
+        own = self._own(found, [hits[key] for key in keys if not key.other])
+        self._learn(found, {key: hit for key, hit in hits.items() if not key.other}, own)
+        parts = [_part(found, own, [(at, hits[key]) for at, key in enumerate(keys)], mention=False)]
         for at, key in enumerate(keys):
-            if key in hits and key.other:
+            if key.other:
                 mentioned = pc.if_else(
                     pc.equal(own, hits[key]).fill_null(False), pa.scalar(None, pa.int32()), hits[key]
                 )
-                parts.append(_part(batch, mentioned, [(at, mentioned)], mention=True))
+                parts.append(_part(found, mentioned, [(at, mentioned)], mention=True))
         for part in parts:
             for number in pc.unique(part.column("by")).to_pylist():
                 if keys[number] not in self.reached:
                     self.reached.append(keys[number])
         return pa.concat_tables(parts)
 
-    def _own(self, batch: KeyBatch, hits: list[pa.Int32Array]) -> pa.Int32Array:
+    def _own(self, found: Hits, hits: list[pa.Int32Array]) -> pa.Int32Array:
         """Give whose each row is; where two keys name two subjects, they are one person."""
         if not hits:
-            return pa.nulls(batch.num_rows, pa.int32())
+            return pa.nulls(len(found.rows), pa.int32())
         own = pc.coalesce(*hits)
         for hit in hits:
             differ = pc.not_equal(own, hit).fill_null(False)
@@ -280,17 +278,7 @@ class _Search:
                     self.people.join(one, other)
         return own
 
-    def _look_up(self, key: Key, column: pa.Array) -> pa.Int32Array:
-        """Give whose value each row has; whole numbers of identities without rules are compared as numbers."""
-        known, identity = self.known[key.space], self.catalogue.identity(key.space)
-        if not known.values:
-            return pa.nulls(len(column), pa.int32())
-        kind = column.type
-        if pa.types.is_integer(kind) and kind != pa.uint64() and not (identity and identity.normalize):
-            return known.look_up_numbers(column)
-        return known.look_up(identity_text(column, identity))
-
-    def _learn(self, batch: KeyBatch, hits: dict[Key, pa.Int32Array], own: pa.Int32Array) -> None:
+    def _learn(self, found: Hits, hits: dict[Key, pa.Int32Array], own: pa.Int32Array) -> None:
         """Note what else the rows that are somebody's are known by: only their values are looked at."""
         rows = pc.indices_nonzero(own.is_valid())
         if not len(rows):
@@ -298,7 +286,7 @@ class _Search:
         whose = own.take(rows)
         by = {key: hit.take(rows).is_valid() for key, hit in hits.items()}
         for key in hits:
-            text = identity_text(take_rows(batch.columns[key.column], rows), self.catalogue.identity(key.space))
+            text = identity_text(take_rows(found.columns[key.column], rows), self.catalogue.identity(key.space))
             new = pc.and_(pc.invert(by[key]), text.is_valid())
             if not new.true_count:
                 continue
@@ -396,7 +384,7 @@ _NOTHING = pa.table(
 )
 
 
-def _part(batch: KeyBatch, owner: pa.Int32Array, hits: list[tuple[int, pa.Int32Array]], *, mention: bool) -> pa.Table:
+def _part(found: Hits, owner: pa.Int32Array, hits: list[tuple[int, pa.Int32Array]], *, mention: bool) -> pa.Table:
     """Write down the rows that have an owner, with the first key by which they were found."""
     rows = pc.indices_nonzero(owner.is_valid())
     if not len(rows):
@@ -407,7 +395,7 @@ def _part(batch: KeyBatch, owner: pa.Int32Array, hits: list[tuple[int, pa.Int32A
         by = pc.coalesce(by, pc.if_else(here, pa.scalar(at, pa.int8()), pa.scalar(None, pa.int8())))
     return pa.table(
         {
-            "row": pc.add(rows.cast(pa.int64()), batch.start),
+            "row": found.rows.take(rows),
             "person": owner.take(rows),
             "mention": pa.array(np.full(len(rows), mention)),
             "by": by,

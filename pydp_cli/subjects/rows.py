@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pydp_cli.datasets.formats import open_source
 from pydp_cli.datasets.locations import InputFile
+from pydp_cli.datasets.parquet_read import BATCH_ROWS, ParquetSource
 from pydp_cli.errors import KeyringError, TemporaryFailure, WrongKey
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline import physical
@@ -25,6 +25,9 @@ from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.resolve import FileMatches, Person
 from pydp_cli.subjects.scan import fingerprint
 
+FEW_ROWS = 1 << 13
+"""Rows of a batch where few rows of a row group are asked for: what follows the last is not decoded."""
+SPARSE = 100
 Positions = npt.NDArray[np.int64]
 
 
@@ -34,6 +37,11 @@ class Left:
 
     unreadable: set[str] = field(default_factory=set)
     redacted: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Left) -> None:
+        """Add what was left out of other rows."""
+        self.unreadable |= other.unreadable
+        self.redacted += other.redacted
 
 
 def take_rows(
@@ -53,34 +61,30 @@ def take_rows(
     dataset = catalogue.policy.datasets[matches.dataset]
     with ExitStack() as closing:
         source = open_source(matches.file, csv_options=dataset.csv, closing=closing)
-        is_parquet = hasattr(source, "num_row_groups")
-        head = None if is_parquet else read_head(source)
+        head = None if isinstance(source, ParquetSource) else read_head(source)
         sample = None if head is None else head.batch
         made = _open_cells(catalogue, matches.dataset, source.schema, sample, keyring=keyring, left=left)
-        if head is None:
-            batches = _parquet_batches(matches.file, rows)
+        if isinstance(source, ParquetSource):
+            batches = _parquet_batches(source, rows)
         else:
-            batches = _other_batches((batch for chunk in head.chunks() for batch in chunk.read()), rows)
+            chunks = source.chunks() if head is None else head.chunks()
+            batches = _selected((batch for chunk in chunks for batch in chunk.read()), rows, 0)
         for positions, taken in batches:
             batch = _with_partitions(_decrypted(taken, made, left.unreadable), matches.file)
             is_own = pc.is_in(pa.array(positions), value_set=own)
             yield redaction.apply(batch, is_own)
 
 
-def _parquet_batches(file: InputFile, rows: Positions) -> Iterator[tuple[Positions, pa.RecordBatch]]:
-    stream = file.filesystem.open_input_file(file.path) if file.filesystem is not None else file.path
-    with pq.ParquetFile(stream) as parquet:
-        start = 0
-        for group in range(parquet.metadata.num_row_groups):
-            end = start + parquet.metadata.row_group(group).num_rows
-            if np.searchsorted(rows, start) < np.searchsorted(rows, end):
-                batches = parquet.iter_batches(row_groups=[group], use_threads=False)
-                yield from _selected(batches, rows, start)
-            start = end
-
-
-def _other_batches(batches: Iterator[pa.RecordBatch], rows: Positions) -> Iterator[tuple[Positions, pa.RecordBatch]]:
-    yield from _selected(batches, rows, 0)
+def _parquet_batches(source: ParquetSource, rows: Positions) -> Iterator[tuple[Positions, pa.RecordBatch]]:
+    """Decode the row groups that hold the rows, each up to its last row that is asked for."""
+    start = 0
+    for group, count in enumerate(source.group_rows):
+        here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + count)]
+        if len(here):
+            many = len(here) * SPARSE > count
+            batches = source.batches_of(group, batch_rows=BATCH_ROWS if many else FEW_ROWS)
+            yield from _selected(batches, here, start)
+        start += count
 
 
 def _selected(

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pydp_cli.datasets.csv_dialect import CsvOptions
+from pydp_cli.datasets.csv_read import CsvChunk
 from pydp_cli.datasets.formats import open_source
-from pydp_cli.datasets.interface import Source
+from pydp_cli.datasets.interface import Chunk, Source
 from pydp_cli.datasets.locations import InputFile
+from pydp_cli.datasets.parquet_read import ParquetSource
 from pydp_cli.errors import InputError
 from pydp_cli.pipeline.head import read_head
 from pydp_cli.pipeline.readable import Readable
 from pydp_cli.policy.identity_text import check_type
+from pydp_cli.subjects.parquet_prune import Wanted, groups_of_interest
 
 BATCH_ROWS = 1 << 17
 MERGED_ROWS = 1 << 20
 """Rows that are looked up together: what is looked for is hashed once for each look-up."""
+FOUND_IN_BYTES = 8
+"""So many values are looked for in the bytes of a text file before it is parsed; more cost as much as parsing."""
 Fingerprint = tuple[int, int, int]
 Decode = Callable[[pa.Schema, pa.RecordBatch | None, list[str]], Readable | None]
 """Given a file's schema, its first rows (of text) and columns: what decrypts those that are encrypted."""
@@ -37,21 +39,6 @@ class KeyBatch:
     start: int
     columns: Mapping[str, pa.Array]
     num_rows: int
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is looked for in a column, sorted, as text and as numbers; `exact` where stored values compare as such."""
-
-    values: Sequence[str]
-    exact: bool
-    numbers: Sequence[int] = ()
-
-    @classmethod
-    def of(cls, values: Iterable[str], *, exact: bool) -> Wanted:
-        """Sort what is looked for."""
-        texts = sorted(values)
-        return cls(texts, exact, sorted(number for text in texts if (number := _whole(text)) is not None))
 
 
 def fingerprint(file: InputFile) -> Fingerprint | None:
@@ -83,15 +70,16 @@ def scan_keys(
         _check_columns(source, file, columns)
         partitions = {name: file.partition_columns[name] for name in columns if name in file.partition_columns}
         stored = [name for name in columns if name not in partitions]
-        is_parquet = hasattr(source, "num_row_groups")
-        head = None if is_parquet else read_head(source)
+        head = None if isinstance(source, ParquetSource) else read_head(source)
         made = None if decode is None else decode(source.schema, None if head is None else head.batch, stored)
         needed = list(dict.fromkeys([*stored, *(made.needs if made is not None else ())]))
-        if is_parquet:
-            batches = _parquet_batches(source, file, needed, None if made is not None or partitions else wanted)
-        else:
-            assert head is not None
-            batches = _positioned(batch for chunk in head.chunks() for batch in chunk.read())
+        sought = None if made is not None or partitions else wanted
+        if head is not None:
+            batches = _text_batches(head.chunks(), needed, sought)
+        elif isinstance(source, ParquetSource) and not any("." in name for name in needed):
+            batches = _parquet_batches(source, needed, sought)
+        else:  # pyarrow would take a name with a dot for a path into a struct
+            batches = _positioned(batch for chunk in source.chunks() for batch in chunk.read())
         for start, batch in batches:
             plain = None if made is None else made.apply(batch)
             found = {
@@ -144,60 +132,65 @@ def _positioned(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Rec
         start += batch.num_rows
 
 
+def _text_batches(
+    chunks: Iterable[Chunk], columns: Sequence[str], wanted: Mapping[str, Wanted] | None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Give the batches of a text file with the position of their first row; blocks without a find are not parsed.
+
+    A block without a quote has a row in each line, and holds a value as it is or not at all.
+    """
+    texts = _texts_to_find(columns, wanted)
+    start, unread = 0, None
+    for chunk in chunks:
+        if texts is not None and isinstance(chunk, CsvChunk) and _is_without(chunk, texts):
+            start += chunk.line_feeds + _lacks_newline(chunk)
+            unread = chunk.layout.columns
+            continue
+        unread = None
+        for batch in chunk.read():
+            yield start, batch
+            start += batch.num_rows
+    if unread is not None:  # says where the file ends
+        yield start, pa.RecordBatch.from_pylist([], pa.schema([pa.field(name, pa.string()) for name in unread]))
+
+
+def _texts_to_find(columns: Sequence[str], wanted: Mapping[str, Wanted] | None) -> list[bytes] | None:
+    """Give all that is looked for, where that is little, and every value is stored as it compares."""
+    if wanted is None or not all(name in wanted and wanted[name].exact for name in columns):
+        return None
+    texts = {text for name in columns for text in wanted[name].stored("BYTE_ARRAY")}
+    return sorted(texts) if len(texts) <= FOUND_IN_BYTES else None
+
+
+def _is_without(chunk: CsvChunk, texts: Sequence[bytes]) -> bool:
+    if chunk.quotes or chunk.data is None:
+        return False
+    data = chunk.data.to_pybytes()
+    return not any(text in data for text in texts)
+
+
+def _lacks_newline(chunk: CsvChunk) -> bool:
+    return chunk.data is not None and chunk.data.slice(chunk.data.size - 1).to_pybytes() not in b"\r\n"
+
+
 def _parquet_batches(
-    source: Source, file: InputFile, columns: list[str], wanted: Mapping[str, Wanted] | None
+    source: ParquetSource, columns: list[str], wanted: Mapping[str, Wanted] | None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Give batches of the columns with the position of their first row; row groups of no interest are skipped."""
-    if any("." in name for name in columns):  # pyarrow would take it for a path into a struct
-        yield from _positioned(batch for chunk in source.chunks() for batch in chunk.read())
-        return
-    stream = file.filesystem.open_input_file(file.path) if file.filesystem is not None else file.path
-    with pq.ParquetFile(stream) as parquet:
-        metadata = parquet.metadata
-        leaves = {parquet.schema.column(at).path: at for at in range(len(parquet.schema))}
-        start = 0
-        for group in range(metadata.num_row_groups):
-            position, rows = start, metadata.row_group(group).num_rows
-            start += rows
-            if wanted is not None and not _may_hold(metadata.row_group(group), columns, leaves, wanted):
-                continue
-            if not columns:
-                yield position, pa.record_batch([pa.nulls(rows)], ["-"])
-                continue
-            for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
-                yield position, batch
-                position += batch.num_rows
-        if columns:  # says where the file ends, also where its last row groups were skipped
-            read = parquet.schema_arrow
-            yield start, pa.RecordBatch.from_pylist([], pa.schema([read.field(name) for name in columns]))
-
-
-def _may_hold(group: Any, columns: list[str], leaves: Mapping[str, int], wanted: Mapping[str, Wanted]) -> bool:
-    """Tell by the statistics whether a row group may hold anything that is looked for; when in doubt, it may."""
-    for name in columns:
-        looked_for = wanted.get(name)
-        if looked_for is None or not looked_for.values:
+    interesting = [True] * source.num_row_groups
+    if wanted is not None and set(columns) == set(wanted):
+        interesting = groups_of_interest(source.metadata, source.schema, wanted, source.read_at)
+    start = 0
+    for group, rows in enumerate(source.group_rows):
+        position = start
+        start += rows
+        if not interesting[group] or not rows:
             continue
-        if not looked_for.exact or name not in leaves:
-            return True
-        statistics = group.column(leaves[name]).statistics
-        if statistics is None or not statistics.has_min_max or _overlaps(statistics, looked_for):
-            return True
-    return False
-
-
-def _overlaps(statistics: Any, wanted: Wanted) -> bool:
-    """Tell whether something that is looked for is between the least and the greatest value of a row group."""
-    least, greatest = statistics.min, statistics.max
-    if isinstance(least, int) and not isinstance(least, bool):
-        return _between(wanted.numbers, least, greatest)
-    return not isinstance(least, str) or _between(wanted.values, least, greatest)
-
-
-def _between(values: Sequence[Any], least: Any, greatest: Any) -> bool:
-    at = bisect_left(values, least)
-    return at < len(values) and bool(values[at] <= greatest)
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.lstrip("-").isascii() and text.lstrip("-").isdigit() else None
+        if not columns:
+            yield position, pa.record_batch([pa.nulls(rows)], ["-"])
+            continue
+        for batch in source.batches_of(group, columns=columns, batch_rows=BATCH_ROWS):
+            yield position, batch
+            position += batch.num_rows
+    if columns:  # says where the file ends, also where its last row groups were skipped
+        yield start, pa.RecordBatch.from_pylist([], pa.schema([source.schema.field(name) for name in columns]))

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyrage
 import pytest
 
@@ -289,3 +290,31 @@ def test_no_flipped_byte_gives_other_contents(company):
             continue
         with zipfile.ZipFile(path) as archive:  # a byte that says nothing, such as a time
             assert {name: archive.read(name) for name in archive.namelist()} == original
+
+
+def test_times_beyond_nanoseconds_are_exported_as_they_are(company):
+    far = pa.array([datetime(2999, 12, 31, tzinfo=timezone.utc)], pa.timestamp("us"))
+    table = pa.table({"id": [1], "email": ["anna@example.com"], "name": ["x"], "until": far})
+    pq.write_table(table, company.folder / "data/customers/a.parquet", use_deprecated_int96_timestamps=True)
+    path, _ = export(company)
+    assert lines(path, "data/customers.jsonl")[0]["until"].startswith("2999-12-31")
+
+
+def test_rows_far_apart_are_found_in_their_row_groups(company):
+    asked = (5, 8_191, 8_192, 40_000, 59_999)
+    columns = {
+        "id": pa.array([1 if row in asked else 2 for row in range(60_000)]),
+        "email": pa.nulls(60_000, pa.string()),
+        "name": pa.array([f"row {row}" for row in range(60_000)]),
+    }
+    pq.write_table(pa.table(columns), company.folder / "data/customers/a.parquet", row_group_size=30_000)
+    path, _ = export(company)
+    assert [line["name"] for line in lines(path, "data/customers.jsonl")] == [f"row {row}" for row in asked]
+
+
+@pytest.mark.parametrize("limit", ["KEPT_BYTES", "FEW_ROWS_OF_A_FILE"])
+def test_many_rows_give_the_same_bundle_as_few(company, monkeypatch, limit):
+    few, _ = export(company, name="few.zip")
+    monkeypatch.setattr(f"pydp_cli.subjects.export.{limit}", 0)
+    many, _ = export(company, name="many.zip")
+    assert many.read_bytes() == few.read_bytes()

@@ -238,6 +238,49 @@ def test_row_groups_without_anybody_are_not_read_and_the_rest_is_right(company):
     assert found.of_dataset("customers")[0].num_rows == 100_000
 
 
+@pytest.mark.parametrize("ending", ["\n", ""])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_blocks_of_text_without_anybody_are_not_parsed_and_positions_stay_right(company, ending, quoted):
+    lines = [f"o{number},{number + 10},x{number}@example.com,1.00" for number in range(200_000)]  # three blocks
+    lines[150_000] = "o,7777777,,1.00"
+    lines[80_000] = 'o,,"two\nlines",' if quoted else lines[80_000]
+    company.write("data/orders/all.csv", "id,customer_id,email,total\n" + "\n".join(lines) + ending)
+    company.change_policy(
+        "    identifiers: {email: email}\n    purposes: [service, accounting]", "    purposes: [service]"
+    )
+    company.change_policy(
+        "  items:\n    path: data/items.parquet\n    links: {order_id: orders.id}\n",
+        "  items:\n    path: data/items.parquet\n",
+    )
+    found = company.find("customer_id=7777777", "customer_id=190010")
+    assert rows_of(found, 0) == [("orders", "all.csv", 150_000)]
+    assert rows_of(found, 1) == [("orders", "all.csv", 190_000)]
+    assert found.of_dataset("orders")[0].num_rows == 200_000
+
+
+def test_a_damaged_page_is_told_with_its_file(company):
+    path = company.folder / "data/customers/a.parquet"
+    pq.write_table(pq.read_table(path), path, use_dictionary=False, compression="zstd", write_page_checksum=True)
+    column = pq.read_metadata(path).row_group(0).column(0)
+    data = bytearray(path.read_bytes())
+    data[column.data_page_offset + column.total_compressed_size - 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(Refused, match="checksum is wrong") as told:
+        company.find("customer_id=1")
+    assert told.value.place == f"{path}, row group 1"
+
+
+def test_files_are_searched_at_the_same_time_and_found_in_order(company):
+    for number in range(30):
+        company.write(
+            f"data/orders/{number:02}.csv", f"id,customer_id,email,total\nx{number},1,,1.00\ny{number},2,,2.00\n"
+        )
+    found = company.find("customer_id=1")
+    names = [matches.file.path.rsplit("/", 1)[-1] for matches in found.of_dataset("orders")]
+    assert names == [*(f"{number:02}.csv" for number in range(30)), "all.csv"]
+    assert [len(matches.rows) for matches in found.of_dataset("orders")] == [*[1] * 30, 3]
+
+
 def test_a_file_of_people_is_read(company):
     path = company.write("people.csv", "customer_id,email\n1,\n,bo@example.com\n")
     catalogue = company.catalogue()
