@@ -221,12 +221,15 @@ class _Work:
         from pydp_cli.cli import rights
         from pydp_cli.keys.keyring import utc_now
         from pydp_cli.subjects.erase import carry_out, verify_erased
-        from pydp_cli.subjects.erasures import save
+        from pydp_cli.subjects.erasures import changes_of, save
+        from pydp_cli.subjects.residue import scan_residue
         from pydp_cli.subjects.signed_document import digest_of_document
         from pydp_cli.subjects.suppression import suppress
 
         last = carry_out(plan, erasure, self.run)
-        found = [one.as_json() for one in verify_erased(last, self.run)]
+        changed = [str(self.policy.base_dir / one["path"]) for one in changes_of(self.policy.state_dir, erasure)]
+        residue = scan_residue(self.catalogue, erasure.subjects(self.keyring), last.held, changed)
+        found = [one.as_json() for one in verify_erased(last, self.run)] + [one.as_json() for one in residue]
         identities = [person.identities for person in plan.found.people]
         suppress(
             self.policy.state_dir, self.keyring, identities, clock=utc_now, signer=signer_of(self.keyring, "audit")

@@ -206,7 +206,7 @@ def _unclaimed(policy: Policy) -> Iterator[Problem]:
         if dataset.path is None or dataset.path == "-" or "://" in dataset.path:
             continue
         claimed |= {os.path.realpath(file.path) for file in _files(policy, dataset)}
-        root = os.path.realpath(os.path.join(policy.base_dir, _root_of(dataset.path, policy)))
+        root = os.path.realpath(os.path.join(policy.base_dir, root_of(dataset.path, policy)))
         roots[root] = not f"{base}/".startswith(f"{root.rstrip('/')}/")  # what is above the policy is not its own
     found: dict[str, list[str]] = {}
     for root, deep in sorted(roots.items()):
@@ -230,7 +230,7 @@ def _covers(pattern: str, path: str) -> bool:
     return fnmatch(path, pattern) or fnmatch(path, f"{pattern.rstrip('/')}/*")
 
 
-def _root_of(path: str, policy: Policy) -> str:
+def root_of(path: str, policy: Policy) -> str:
     """Give the folder that a dataset's path begins in."""
     if not has_magic(path):
         return path if os.path.isdir(os.path.join(policy.base_dir, path)) else os.path.dirname(path)

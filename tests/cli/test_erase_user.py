@@ -386,3 +386,20 @@ def test_certificates_verify_and_altered_ones_do_not(shop):
     shop.path("anna.json").write_bytes(sound.replace(b'"deleted": 8', b'"deleted": 9'))
     altered = shop.pydp("certificate", "verify", "anna.json")
     assert (altered.code, "it was altered" in altered.err) == (3, True)
+
+
+def test_what_is_left_beside_the_rows_is_named_and_makes_it_incomplete(shop):
+    shop.write("data/orders/all.csv~", ORDERS)
+    shop.write("data/customers/.a.parquet.crc", "crc")
+    done = erase(shop, "--certificate", "anna.json")
+    assert done.code == 3
+    assert "data/orders/all.csv~: a copy that a program left holds an identifier" in done.err
+    assert "data/customers/.a.parquet.crc: it is the checksum of a file that was changed" in done.err
+    said = json.loads(shop.read("anna.json"))
+    assert (said["verdict"], len(said["found"])) == ("incomplete", 2)
+    assert "This is still there" in shop.read("anna.html")
+    verified = shop.pydp("certificate", "verify", "anna.json")
+    assert (verified.code, "not complete" in verified.err) == (3, True)
+    shop.path("data/orders/all.csv~").unlink()
+    shop.path("data/customers/.a.parquet.crc").unlink()
+    assert erase(shop).code == 0

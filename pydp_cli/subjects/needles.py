@@ -1,0 +1,96 @@
+"""Look for identifiers in text where they may stand anywhere: in prose, in files of any kind, in names of files.
+
+Text is cut into words of letters, digits and `. @ + - _`, in lower case, and each word is looked up; identifiers with
+other characters in them are looked for as they are. Short ones are not: 4711 is also a price and a year.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SHORTEST = 6
+_BLOCK = 1 << 22
+_OVERLAP = 1 << 10
+_APART = r"[^\pL\pN.@+_\-]+"
+_WORD = re.compile(r"[\w.@+\-]+")
+_SEPARATOR = re.compile(rb"[^\w.@+\-\x80-\xff]")
+
+
+@dataclass(frozen=True)
+class Needles:
+    """The identifiers that are looked for, in lower case."""
+
+    words: frozenset[str] = field(repr=False)
+    phrases: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> Needles:
+        """Take those that are long enough to mean somebody."""
+        lowered = {value.lower() for value in values if len(value) >= SHORTEST}
+        words = frozenset(value for value in lowered if _WORD.fullmatch(value) and value == _trimmed(value))
+        return cls(words, tuple(sorted(lowered - words)))
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to look for."""
+        return bool(self.words or self.phrases)
+
+    def in_column(self, text: pa.StringArray) -> pa.BooleanArray:
+        """Tell for each text whether it holds one of them; null holds none."""
+        lowered = pc.utf8_lower(text)
+        found = pc.fill_null(pc.is_in(lowered, value_set=pa.array([], pa.string())), fill_value=False)
+        if self.words:
+            parts = pc.split_pattern_regex(lowered, _APART)
+            words = pc.utf8_trim(pc.list_flatten(parts), ".-+_")
+            hits = pc.is_in(words, value_set=pa.array(sorted(self.words), pa.string()))
+            rows = pc.list_parent_indices(parts).filter(hits)
+            found = pc.or_(found, pc.is_in(pa.array(range(len(text)), pa.int64()), value_set=rows.cast(pa.int64())))
+        for phrase in self.phrases:
+            found = pc.or_(found, pc.fill_null(pc.match_substring(lowered, phrase), fill_value=False))
+        return found
+
+    def in_text(self, text: str) -> bool:
+        """Tell whether a text holds one of them."""
+        lowered = text.lower()
+        if any(phrase in lowered for phrase in self.phrases):
+            return True
+        return any(_trimmed(word) in self.words for word in _WORD.findall(lowered))
+
+    def in_name(self, name: str) -> bool:
+        """Tell whether a name of a file holds one of them, whatever is before and after it."""
+        lowered = name.lower()
+        return any(needle in lowered for needle in (*self.words, *self.phrases))
+
+    def in_stream(self, stream: BinaryIO) -> bool:
+        """Tell whether what a stream gives holds one of them, as UTF-8 or UTF-16."""
+        return any(self.in_text(text) for text in _texts(stream))
+
+
+def _trimmed(word: str) -> str:
+    return word.strip(".-+_")
+
+
+def _texts(stream: BinaryIO) -> Iterator[str]:
+    """Give a stream as overlapping pieces of text that begin and end between words; bytes that are none are spaces."""
+    kept = b""
+    while block := stream.read(_BLOCK):
+        piece = kept + block
+        end = max((match.end() for match in _SEPARATOR.finditer(piece, max(0, len(piece) - _OVERLAP))), default=0)
+        if not end:
+            kept = piece[-_BLOCK:]  # there is no end of a word: it is no text, or one endless word
+            continue
+        yield from _read(piece[:end])
+        start = _SEPARATOR.search(piece, max(0, end - _OVERLAP))
+        kept = piece[start.start() if start is not None else end :]
+    yield from _read(kept)
+
+
+def _read(piece: bytes) -> Iterator[str]:
+    yield piece.decode("utf-8", errors="replace").replace("\ufffd", " ")
+    if b"\0" in piece:  # UTF-16, as far as it is ASCII
+        yield piece.replace(b"\0", b"").decode("utf-8", errors="replace").replace("\ufffd", " ")

@@ -1,0 +1,188 @@
+"""What is left of a person beside the rows is found, each kind planted by itself, and never shown."""
+
+import io
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pydp_cli.datasets.parquet_dictionaries import dictionaries
+from pydp_cli.errors import InputError
+from pydp_cli.subjects.holds import HeldRows
+from pydp_cli.subjects.needles import Needles
+from pydp_cli.subjects.residue import scan_residue
+from pydp_cli.subjects.subject import parse_subjects
+
+ZOE = "zoe.quist@example.com"
+OTHERS = pa.table({"id": [2, 3], "email": ["bo@example.com", "cy@example.com"], "name": ["Bo", "Cy"]})
+
+
+def scan(company, *, changed=(), held=None, who=("customer_id=471100", f"email={ZOE}")):
+    catalogue = company.catalogue()
+    found = scan_residue(catalogue, [parse_subjects(who, catalogue)], held or HeldRows(), changed)
+    for one in found:
+        assert "zoe" not in one.what
+        assert "471100" not in one.what
+    return [(one.path, one.what.split('"')[0].strip(), one.dataset) for one in found]
+
+
+def test_nothing_is_found_where_nothing_is(company):
+    assert scan(company) == []
+
+
+def test_a_value_of_the_rows_is_not_residue(company):
+    assert scan(company, who=("customer_id=1", "email=anna@example.com")) == []
+
+
+@pytest.mark.parametrize("name", ["pandas", "note", "ARROW:schema"])
+def test_metadata(company, name):
+    if name == "ARROW:schema":
+        schema = OTHERS.schema.with_metadata({}).set(2, pa.field("name", pa.string(), metadata={"was": ZOE}))
+        company.write("data/customers/a.parquet", OTHERS.cast(schema))
+        assert scan(company) == [("data/customers/a.parquet", "the metadata", "customers")]
+    else:
+        company.write("data/customers/a.parquet", OTHERS.replace_schema_metadata({name: f'{{"made for": "{ZOE}"}}'}))
+        found = scan(company)
+        assert ("data/customers/a.parquet", "the metadata", "customers") in found
+
+
+@pytest.mark.parametrize("column", ["email", "name"])
+def test_dictionaries(company, column):
+    values = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), pa.array(["bo", "cy", f"by {ZOE}", ZOE]))
+    table = OTHERS.set_column(OTHERS.schema.get_field_index(column), column, values)
+    company.write("data/customers/a.parquet", table)
+    assert scan(company) == [("data/customers/a.parquet", "the dictionary of column", "customers")]
+
+
+def test_statistics(company):
+    """A file whose statistics still tell who was there: as a tool would leave it that drops rows and not statistics."""
+    was = OTHERS.set_column(1, "email", pa.array(["bo@example.com", ZOE]))
+    out = io.BytesIO()
+    pq.write_table(was, out, compression="none", use_dictionary=False)
+    data = out.getvalue()
+    at = data.index(len(ZOE).to_bytes(4, "little") + ZOE.encode()) + 4  # in the page, and not in its header
+    company.write("data/customers/a.parquet", OTHERS)
+    path = company.folder / "data/customers/a.parquet"
+    path.write_bytes(data[:at] + b"aaa.quist@example.com" + data[at + len(ZOE) :])
+    assert scan(company) == [("data/customers/a.parquet", "the statistics of column", "customers")]
+
+
+def test_names_of_files_and_folders(company):
+    company.write(f"data/orders/for-{ZOE}.csv", "id,customer_id,email,total\n")
+    company.change_policy("path: data/customers/*.parquet", "path: data/customers/*/*.parquet")
+    company.write("data/customers/id=471100/x.parquet", OTHERS.drop_columns(["id"]))
+    assert sorted(scan(company)) == [
+        ("data/customers/id=471100/x.parquet", "the name holds an identifier", "customers"),
+        (f"data/orders/for-{ZOE}.csv", "the name holds an identifier", "orders"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["all.csv~", "all.csv.bak", ".all.csv.swp", "old.csv", "notes.txt", "all.csv.gz", "x.parquet"]
+)
+def test_copies_and_files_that_no_dataset_claims(company, name):
+    company.change_policy("path: data/orders/*.csv", "path: data/orders/all.csv")
+    content = f"id,customer_id,email,total\no1,9,{ZOE.upper()},1\n"
+    path = company.folder / "data/orders" / name
+    if name.endswith(".gz"):
+        import gzip
+
+        path.write_bytes(gzip.compress(content.encode()))
+    elif name.endswith(".parquet"):
+        pq.write_table(pa.table({"whatever": [f"mail to {ZOE}, please"]}), path)
+    else:
+        path.write_text(content)
+    [(found, what, _)] = scan(company)
+    assert found == f"data/orders/{name}"
+    assert what.endswith("holds an identifier")
+    assert ("copy that a program left" in what) == name.endswith(("~", ".bak", ".swp"))
+
+
+def test_a_short_identifier_is_found_in_the_columns_of_its_name_only(company):
+    company.write("data/orders/old.csv~", "id,customer_id\no1,77\n")
+    company.write("data/orders/prices.csv~", "what,price\nlamp,77\n")
+    assert [path for path, _, _ in scan(company, who=("customer_id=77",))] == ["data/orders/old.csv~"]
+
+
+def test_summaries_and_checksums_of_files_that_changed(company):
+    company.write("data/customers/.a.parquet.crc", "crc")
+    company.write("data/customers/_metadata", "x")
+    assert scan(company) == []
+    changed = [str(company.folder / "data/customers/a.parquet")]
+    assert [(path.rsplit("/", 1)[-1], what[:14]) for path, what, _ in scan(company, changed=changed)] == [
+        (".a.parquet.crc", "it is the chec"),
+        ("_metadata", "it summarises "),
+    ]
+
+
+def test_free_text(company):
+    company.change_policy(
+        "{sender: keep, receiver: keep, text: keep}",
+        "{sender: keep, receiver: keep, text: {prose: true, anonymize: keep}}",
+    )
+    company.write(
+        "data/messages.csv", f"sender,receiver,text\nbo@example.com,cy@example.com,ask {ZOE}.\nbo@example.com,,no\n"
+    )
+    assert scan(company) == [("data/messages.csv", "1 texts in column", "messages")]
+    assert scan(company, held=HeldRows(whole={"messages": ("H1",)})) == []
+
+
+def test_exports_and_rows_that_were_set_aside(company):
+    with zipfile.ZipFile(company.folder / "data/copy.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data/orders.jsonl", f'{{"email": "{ZOE}"}}\n')
+    company.write(".pydp/quarantine/orders-1/0000-all.csv", f"id,customer_id,email,total\no1,9,{ZOE},1\n")
+    assert sorted(path for path, _, _ in scan(company)) == [
+        ".pydp/quarantine/orders-1/0000-all.csv",
+        "data/copy.zip",
+    ]
+
+
+@given(
+    st.lists(st.text(max_size=12), max_size=20), st.sampled_from(["none", "snappy", "zstd", "gzip", "brotli", "lz4"])
+)
+def test_dictionaries_are_read_as_they_were_written(values, codec):
+    out = io.BytesIO()
+    pq.write_table(
+        pa.table({"t": pa.array(values, pa.string()), "n": list(range(len(values)))}), out, compression=codec
+    )
+    out.seek(0)
+    found = {one.column: one.values for one in dictionaries(out, "f")}
+    if values:
+        assert sorted(value.decode() for value in found["t"].to_pylist()) == sorted(set(values))
+        assert found["n"].to_pylist() == list(range(len(values)))
+
+
+def test_a_damaged_dictionary_is_an_error():
+    out = io.BytesIO()
+    pq.write_table(pa.table({"t": ["aaaa", "bbbb"]}), out, compression="none")
+    data = bytearray(out.getvalue())
+    at = data.index(b"aaaa")
+    data[at - 4] = 255
+    with pytest.raises(InputError, match="damaged"):
+        list(dictionaries(io.BytesIO(data), "f"))
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        (f"ask {ZOE}.", True),
+        (f"<{ZOE}>", True),
+        (f"mailto:{ZOE}?x", True),
+        (f"x{ZOE}", False),
+        (f"{ZOE}.au", False),
+        ("ZOE.QUIST@EXAMPLE.COM", True),
+        ("nr. 471100, paid", True),
+        ("4711001", False),
+        ("Zoë O'Neil Quist", True),
+        ("", False),
+    ],
+)
+def test_needles_are_found_as_words(text, there):
+    needles = Needles.of([ZOE, "471100", "Zoë O'Neil", "short"])
+    assert needles.in_text(text) is there
+    assert needles.in_column(pa.array([text, None])).to_pylist() == [there, False]
+    assert needles.in_stream(io.BytesIO(text.encode())) is there
+    assert needles.in_stream(io.BytesIO(b"-" * ((1 << 22) - 7) + b" " + text.encode())) is there
