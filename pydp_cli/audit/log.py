@@ -57,6 +57,7 @@ def append_all(
     folder = folder_of(state_dir)
     try:
         with locked(folder):
+            _remove_torn_files(folder)
             writer = _Writer.at_the_end(folder, clock, signer)
             added = [writer.add(name, details) for name, details in events]
             writer.finish()
@@ -75,6 +76,20 @@ def locked(folder: Folder) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def tidy(state_dir: Path) -> None:
+    """Remove what a writer who died left beside a log, where there is one; the next entry would, too."""
+    folder = folder_of(state_dir)
+    if folder.path.exists():
+        with locked(folder):
+            _remove_torn_files(folder)
+
+
+def _remove_torn_files(folder: Folder) -> None:
+    """Remove what a writer who died had not put in place; whoever calls this holds the lock."""
+    for path in folder.path.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 class _Writer:

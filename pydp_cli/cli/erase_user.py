@@ -87,6 +87,8 @@ def erase_user(
         policy, catalogue_of(policy), keyring, Run(keyring, utc_now().date(), policy.state_dir), json=json, quiet=quiet
     )
     with run_lock(policy.state_dir, COMMAND, wait_seconds=wait):
+        if abort or resume:
+            work.tidy()
         if abort:
             work.abort()
         elif resume:
@@ -303,6 +305,16 @@ class _Work:
         if totals["held"]:
             warn(f"{totals['held']:,} rows stay under a legal hold ({', '.join(made.said['holds'])})")
             raise typer.Exit(HELD)
+
+    def tidy(self) -> None:
+        """Remove what a run that ended half-way had not put in place in the state folder."""
+        from pydp_cli.audit import log
+        from pydp_cli.subjects import erasures
+        from pydp_cli.subjects.suppression import suppression_folder
+
+        erasures.tidy(self.policy.state_dir)
+        for folder in (self.policy.state_dir, suppression_folder(self.policy.state_dir)):
+            log.tidy(folder)
 
     def resume(self, certificate: Path | None) -> None:
         """Finish the swaps of a committed transaction, and then every erasure that has begun."""

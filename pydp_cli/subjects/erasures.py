@@ -100,6 +100,12 @@ def forget(state_dir: Path, erasure: Erasure) -> None:
     sync_folder(folder)
 
 
+def tidy(state_dir: Path) -> None:
+    """Remove records that were not yet put in place when a run ended; the caller holds the lock."""
+    for path in erasures_folder(state_dir).glob(".*.json.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def erasures_folder(state_dir: Path) -> Path:
     """Give the folder of the records."""
     return Path(state_dir) / "erasures"

@@ -223,6 +223,14 @@ def test_a_crash_before_the_head_is_written_is_no_finding(tmp_path):
     assert not folder_of(tmp_path).conflicts()
 
 
+def test_what_a_killed_writer_had_not_put_in_place_goes_with_the_next_entry(tmp_path):
+    write(tmp_path, 1)
+    torn = tmp_path / "audit/.head.0123456789abcdef.tmp"
+    torn.write_text("torn")
+    write(tmp_path, 1)
+    assert not torn.exists()
+
+
 def test_full_segments_are_sealed_and_the_chain_goes_on(tmp_path, signer):
     write(tmp_path, 2 * SEGMENT_LINES + 5, signer)
     folder = folder_of(tmp_path)
