@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 
@@ -13,7 +15,7 @@ from pydp_cli.pipeline.encrypt import blind_index, cell_place, index_name, key_v
 from pydp_cli.policy.encryption import EncryptSpec
 from pydp_cli.policy.model import Policy
 from pydp_cli.transforms.canonical import canonical_text
-from pydp_cli.transforms.cells import Place, Plaintext, sealed_text
+from pydp_cli.transforms.cells import Place, Plaintext, sealed_texts
 from pydp_cli.transforms.findings import did_you_mean
 from pydp_cli.transforms.parse import parse_text
 
@@ -27,11 +29,31 @@ class Probe:
     key_id: str
 
 
+@dataclass(frozen=True)
+class ProbeFunction:
+    """What makes the probes of a column's values under one key version, and the column that holds them."""
+
+    column: str
+    key_id: bytes
+    make: Callable[[pa.StringArray], pa.StringArray] = field(repr=False)
+
+
 def probes(policy: Policy, dataset: str, column: str, value: str, keyring: Keyring) -> list[Probe]:
     """Give what a value looks like in a column's blind index, or in the column itself, under every usable key version.
 
     The primary version comes first. Cells are given in base64, as text columns hold them. Raises `UsageError` where
     the column cannot be searched.
+    """
+    functions = probe_functions(policy, dataset, column, keyring)
+    text = pa.array([value], pa.string())
+    return [Probe(one.column, one.make(text)[0].as_py(), one.key_id.hex()) for one in functions]
+
+
+def probe_functions(policy: Policy, dataset: str, column: str, keyring: Keyring) -> list[ProbeFunction]:
+    """Give what makes a column's probes, one for every usable key version; the primary version comes first.
+
+    Raises `UsageError` where the column cannot be searched, and what is made of values raises `BadValue` where they are
+    none of the column's type.
     """
     chosen = policy.datasets[dataset]
     treated = chosen.columns.get(column)
@@ -41,30 +63,33 @@ def probes(policy: Policy, dataset: str, column: str, value: str, keyring: Keyri
     place = f'column "{column}"'
     if spec is None:
         raise UsageError("the column is not encrypted", place=place, hint="search it for the value itself")
-    text = pa.array([value])
-    if treated.type is not None:
-        text = canonical_text(parse_text(text, treated.type))
     if spec.blind_index is None and spec.fpe is None and (spec.mode == "random" or spec.bind):
         raise UsageError(
             "the column cannot be searched: its cells are random, or bound to their rows",
             place=place,
             hint="add a `blind_index` to it, or use `mode: deterministic`",
         )
+    at = cell_place(dataset, column, spec)
     found = []
-    for version in _versions(keyring, cell_place(dataset, column, spec), spec):
+    for version in _versions(keyring, at, spec):
         keys = KeySource(keyring, version=version)
         if spec.blind_index is not None:
-            function = blind_index(policy, dataset, column, spec, keys)
-            found.append(Probe(index_name(column), function(text)[0].as_py(), version.hex()))
+            function: Callable[[pa.StringArray], pa.StringArray] = blind_index(policy, dataset, column, spec, keys)
         elif spec.fpe is not None:
-            preserve = preserve_format(keys, cell_place(dataset, column, spec), shape_of(column, spec))
-            found.append(Probe(column, preserve(text)[0].as_py(), version.hex()))
+            function = preserve_format(keys, at, shape_of(column, spec))
         else:
-            at = cell_place(dataset, column, spec)
             key = keys.derive("cell", *at.scope)
             how = Plaintext(nulls=spec.nulls == "encrypt", pad=spec.pad)
-            found.append(Probe(column, sealed_text(text, key.key, key.key_id, at, how), version.hex()))
+            function = partial(sealed_texts, key=key.key, key_id=key.key_id, place=at, plaintext=how)
+        held_in = index_name(column) if spec.blind_index is not None else column
+        found.append(ProbeFunction(held_in, version, partial(_probes, function, treated.type)))
     return found
+
+
+def _probes(
+    function: Callable[[pa.StringArray], pa.StringArray], kind: pa.DataType | None, values: pa.StringArray
+) -> pa.StringArray:
+    return function(values if kind is None else canonical_text(parse_text(values, kind)))
 
 
 def _versions(keyring: Keyring, place: Place, spec: EncryptSpec) -> list[bytes]:

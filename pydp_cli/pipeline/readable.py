@@ -12,9 +12,10 @@ from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.cell_metadata import mark_of
 from pydp_cli.pipeline.compilation import Decryption
 from pydp_cli.pipeline.compile import compile_pipeline
+from pydp_cli.pipeline.encrypt import index_name
 from pydp_cli.pipeline.model import Pipeline
 from pydp_cli.pipeline.physical import densify
-from pydp_cli.policy.model import Policy
+from pydp_cli.policy.model import DatasetPolicy, Policy
 from pydp_cli.transforms.cells import looks_encrypted
 from pydp_cli.transforms.types import is_text
 
@@ -50,6 +51,17 @@ def columns_of_cells(
     return found
 
 
+def index_columns(dataset: DatasetPolicy, schema: pa.Schema) -> list[str]:
+    """Name the blind indexes of a file: hashes of what other columns hold, which nothing brings back."""
+    named = {index_name(name) for name, one in dataset.columns.items() if one.encrypt and one.encrypt.blind_index}
+    found = []
+    for column in schema:
+        mark = mark_of(column)
+        if mark.way == "blind_index" if mark is not None else column.name in named:
+            found.append(column.name)
+    return found
+
+
 def readable(
     policy: Policy,
     dataset: str,
@@ -64,6 +76,7 @@ def readable(
     Raises `KeyringError` where a column is encrypted and there is no keyring, `WrongKey` where it has not the key.
     """
     cells = columns_of_cells(schema, sample, keyring, columns)
+    cells += [name for name in _preserved(policy, dataset, schema, sample, keyring) if name in columns]
     if not cells:
         return None
     if keyring is None:
@@ -84,6 +97,18 @@ def readable(
         decryption=Decryption(columns=frozenset(cells), sample=given),
     )
     return Readable(pipeline, tuple(part.names), tuple(cells))
+
+
+def _preserved(
+    policy: Policy, dataset: str, schema: pa.Schema, sample: pa.RecordBatch | None, keyring: Keyring | None
+) -> list[str]:
+    """Name the format-preserved columns of a text file: nothing shows it of them, but other columns hold cells."""
+    specs = {name: one.encrypt for name, one in policy.datasets[dataset].columns.items() if one.encrypt is not None}
+    preserved = [name for name, spec in specs.items() if spec.fpe is not None and name in schema.names]
+    others = [name for name, spec in specs.items() if spec.fpe is None]
+    if sample is None or not preserved or not columns_of_cells(schema, sample, keyring, others):
+        return []
+    return preserved
 
 
 def _bound_columns(policy: Policy, dataset: str, schema: pa.Schema, name: str) -> tuple[str, ...]:

@@ -25,11 +25,12 @@ from pydp_cli.errors import LimitReached, Refused
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.physical import take_rows
 from pydp_cli.policy.identity_text import identity_text
+from pydp_cli.subjects.asked import AskedColumn
 from pydp_cli.subjects.catalogue import Catalogue, Key
 from pydp_cli.subjects.known import Known, People, distinct_pairs
 from pydp_cli.subjects.parquet_prune import Wanted
 from pydp_cli.subjects.scan import Fingerprint, fingerprint
-from pydp_cli.subjects.search import AskedColumn, FileHits, Hits, in_order, search_file
+from pydp_cli.subjects.search import FileHits, Hits, in_order, search_file
 from pydp_cli.subjects.subject import Subject
 from pydp_cli.subjects.treated import Treated
 
@@ -227,7 +228,7 @@ class _Search:
             file,
             columns,
             csv=dataset.csv,
-            decode=lambda schema, sample, stored: self.treated.decoder(name, schema, sample, stored),
+            decode=lambda schema, sample, stored: self.treated.decoder(name, schema, sample, stored, columns),
             wanted=wanted,
         )
 

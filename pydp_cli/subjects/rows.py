@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from pydp_cli.datasets.formats import open_source
 from pydp_cli.datasets.locations import InputFile
 from pydp_cli.datasets.parquet_read import BATCH_ROWS, ParquetSource
-from pydp_cli.errors import KeyringError, TemporaryFailure, WrongKey
+from pydp_cli.errors import KeyringError, Refused, TemporaryFailure, WrongKey
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline import physical
 from pydp_cli.pipeline.head import read_head
-from pydp_cli.pipeline.readable import Readable, readable
+from pydp_cli.pipeline.readable import Readable, index_columns, readable
 from pydp_cli.policy.identity_text import identity_text
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.resolve import FileMatches, Person
@@ -63,14 +63,15 @@ def take_rows(
         source = open_source(matches.file, csv_options=dataset.csv, closing=closing)
         head = None if isinstance(source, ParquetSource) else read_head(source)
         sample = None if head is None else head.batch
-        made = _open_cells(catalogue, matches.dataset, source.schema, sample, keyring=keyring, left=left)
+        hashes = index_columns(dataset, source.schema)
+        made = _open_cells(catalogue, matches.dataset, source.schema, sample, hashes=hashes, keyring=keyring, left=left)
         if isinstance(source, ParquetSource):
             batches = _parquet_batches(source, rows)
         else:
             chunks = source.chunks() if head is None else head.chunks()
             batches = _selected((batch for chunk in chunks for batch in chunk.read()), rows, 0)
         for positions, taken in batches:
-            batch = _with_partitions(_decrypted(taken, made, left.unreadable), matches.file)
+            batch = _with_partitions(_decrypted(taken.drop_columns(hashes), made, left.unreadable), matches.file)
             is_own = pc.is_in(pa.array(positions), value_set=own)
             yield redaction.apply(batch, is_own)
 
@@ -108,15 +109,18 @@ def _open_cells(
     schema: pa.Schema,
     sample: pa.RecordBatch | None,
     *,
+    hashes: Sequence[str],
     keyring: Keyring | None,
     left: Left,
 ) -> list[Readable]:
     """Compile what decrypts each column; those that cannot be are left out, and noted."""
     made = []
     for column in schema.names:
+        if column in hashes:
+            continue
         try:
             one = readable(catalogue.policy, dataset, schema, keyring=keyring, columns=[column], sample=sample)
-        except (KeyringError, WrongKey):
+        except (KeyringError, Refused):
             left.unreadable.add(column)
             continue
         if one is not None:

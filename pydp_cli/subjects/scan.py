@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from pydp_cli.datasets.locations import InputFile
 from pydp_cli.datasets.parquet_read import ParquetSource
 from pydp_cli.errors import InputError
 from pydp_cli.pipeline.head import read_head
-from pydp_cli.pipeline.readable import Readable
+from pydp_cli.pipeline.physical import take_rows
 from pydp_cli.policy.identity_text import check_type
 from pydp_cli.subjects.parquet_prune import Wanted, groups_of_interest
 
@@ -28,17 +29,45 @@ MERGED_ROWS = 1 << 20
 FOUND_IN_BYTES = 8
 """So many values are looked for in the bytes of a text file before it is parsed; more cost as much as parsing."""
 Fingerprint = tuple[int, int, int]
-Decode = Callable[[pa.Schema, pa.RecordBatch | None, list[str]], Readable | None]
+
+
+class Opening(Protocol):
+    """What makes the encrypted columns of a file readable."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The columns that it must be given."""
+        ...
+
+    @property
+    def decrypts(self) -> tuple[str, ...]:
+        """The columns that it decrypts."""
+        ...
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Decrypt the columns of a batch."""
+        ...
+
+    def candidates(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """Give the rows that may be of interest, without decrypting the others; None where all have to be read."""
+        ...
+
+
+Decode = Callable[[pa.Schema, pa.RecordBatch | None, list[str]], Opening | None]
 """Given a file's schema, its first rows (of text) and columns: what decrypts those that are encrypted."""
 
 
 @dataclass(frozen=True)
 class KeyBatch:
-    """Some rows of a file: the position of the first, and the key columns."""
+    """Some rows of a file: the position of the first, and the key columns.
+
+    Where `rows` is there, the columns hold only those of the rows, counted from the first.
+    """
 
     start: int
     columns: Mapping[str, pa.Array]
     num_rows: int
+    rows: pa.Array | None = None
 
 
 def fingerprint(file: InputFile) -> Fingerprint | None:
@@ -80,7 +109,9 @@ def scan_keys(
             batches = _parquet_batches(source, needed, sought)
         else:  # pyarrow would take a name with a dot for a path into a struct
             batches = _positioned(batch for chunk in source.chunks() for batch in chunk.read())
-        for start, batch in batches:
+        for start, whole in batches:
+            rows = None if made is None else made.candidates(whole)
+            batch = whole if rows is None else taken(whole, rows)
             plain = None if made is None else made.apply(batch)
             found = {
                 name: plain.column(name)
@@ -90,7 +121,12 @@ def scan_keys(
             }
             for name, value in partitions.items():
                 found[name] = pa.array([value], pa.string()).take(pa.array(np.zeros(batch.num_rows, np.int32)))
-            yield KeyBatch(start, found, batch.num_rows)
+            yield KeyBatch(start, found, whole.num_rows, rows)
+
+
+def taken(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
+    """Take some rows of a batch."""
+    return pa.record_batch([take_rows(column, rows) for column in batch.columns], batch.schema.names)
 
 
 def merged(batches: Iterable[KeyBatch], most_rows: int = MERGED_ROWS) -> Iterator[KeyBatch]:
@@ -98,6 +134,11 @@ def merged(batches: Iterable[KeyBatch], most_rows: int = MERGED_ROWS) -> Iterato
     waiting: list[KeyBatch] = []
     rows = 0
     for batch in batches:
+        if batch.rows is not None:
+            yield from [_joined(waiting, rows)] if waiting else []
+            yield batch
+            waiting, rows = [], 0
+            continue
         if waiting and (rows + batch.num_rows > most_rows or waiting[0].start + rows != batch.start):
             yield _joined(waiting, rows)
             waiting, rows = [], 0

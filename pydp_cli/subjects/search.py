@@ -20,24 +20,13 @@ from pydp_cli.datasets.csv_dialect import CsvOptions
 from pydp_cli.datasets.locations import InputFile
 from pydp_cli.errors import TemporaryFailure
 from pydp_cli.pipeline.physical import take_rows
-from pydp_cli.policy.identity_text import identity_text
-from pydp_cli.policy.model import Identity
-from pydp_cli.subjects.known import LookUp
+from pydp_cli.subjects.asked import AskedColumn, look_up
 from pydp_cli.subjects.parquet_prune import Wanted
 from pydp_cli.subjects.scan import Decode, Fingerprint, KeyBatch, fingerprint, merged, scan_keys
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST_THREADS = 8
-
-
-@dataclass(frozen=True)
-class AskedColumn:
-    """A column to search, how its values compare, and what is known; None where nothing is, and it is only read."""
-
-    column: str
-    identity: Identity | None
-    known: LookUp | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +71,7 @@ def search_file(
 
 
 def _found(batch: KeyBatch, asked: Sequence[AskedColumn]) -> Hits | None:
-    whose = {one.column: _look_up(one, batch.columns[one.column]) for one in asked}
+    whose = {one.column: look_up(one, batch.columns[one.column]) for one in asked}
     somebody = None
     for hit in whose.values():
         if hit is not None:
@@ -90,22 +79,12 @@ def _found(batch: KeyBatch, asked: Sequence[AskedColumn]) -> Hits | None:
     if somebody is None:
         return None
     rows = pc.indices_nonzero(somebody)
+    within = rows if batch.rows is None else batch.rows.take(rows)
     return Hits(
-        pc.add(rows.cast(pa.int64()), batch.start),
+        pc.add(within.cast(pa.int64()), batch.start),
         {name: take_rows(column, rows) for name, column in batch.columns.items()},
         {name: pa.nulls(len(rows), pa.int32()) if hit is None else hit.take(rows) for name, hit in whose.items()},
     )
-
-
-def _look_up(asked: AskedColumn, column: pa.Array) -> pa.Int32Array | None:
-    """Give whose value each row has; whole numbers of identities without rules are compared as numbers."""
-    if asked.known is None:
-        return None
-    kind = column.type
-    has_rules = asked.identity is not None and asked.identity.normalize
-    if pa.types.is_integer(kind) and kind != pa.uint64() and not has_rules:
-        return asked.known.whole_numbers(column)
-    return asked.known.texts(identity_text(column, asked.identity))
 
 
 def in_order(items: Iterable[Item], task: Callable[[Item], Callable[[], Result]]) -> Iterator[tuple[Item, Result]]:

@@ -37,7 +37,7 @@ __all__ = [
     "Plaintext",
     "count_by_key",
     "looks_encrypted",
-    "sealed_text",
+    "sealed_texts",
 ]
 
 OnError = Literal["stop", "keep", "null"]
@@ -169,9 +169,11 @@ class ExpectNoCells:
         return column
 
 
-def sealed_text(text: pa.StringArray, key: bytes, key_id: bytes, place: Place, plaintext: Plaintext) -> str:
-    """Give the deterministic cell of one value, in base64: what to search a column for."""
-    return str(seal_base64(text, key, key_id, place, deterministic=True, plaintext=plaintext)[0].as_py())
+def sealed_texts(
+    values: pa.StringArray, key: bytes, key_id: bytes, place: Place, plaintext: Plaintext
+) -> pa.StringArray:
+    """Give the deterministic cells of values, in base64: what to search a column for."""
+    return seal_base64(values, key, key_id, place, deterministic=True, plaintext=plaintext)
 
 
 def looks_encrypted(column: pa.Array, key_ids: frozenset[bytes]) -> bool:
