@@ -222,16 +222,16 @@ class _Work:
         from pydp_cli.audit.signing import signer_of
         from pydp_cli.cli import rights
         from pydp_cli.keys.keyring import utc_now
-        from pydp_cli.subjects.erase import carry_out, verify_erased
-        from pydp_cli.subjects.erasures import changes_of, save
+        from pydp_cli.subjects.erase import erase_all
+        from pydp_cli.subjects.erasures import changes_of, finish
         from pydp_cli.subjects.residue import scan_residue
         from pydp_cli.subjects.signed_document import digest_of_document
         from pydp_cli.subjects.suppression import suppress
 
-        last = carry_out(plan, erasure, self.run)
-        changed = [str(self.policy.base_dir / one["path"]) for one in changes_of(self.policy.state_dir, erasure)]
+        last, remains = erase_all(plan, erasure, self.run)
+        changed = [one["real"] for one in changes_of(self.policy.state_dir, erasure)]
         residue = scan_residue(self.catalogue, erasure.subjects(self.keyring), last.held, changed)
-        found = [one.as_json() for one in verify_erased(last, self.run)] + [one.as_json() for one in residue]
+        found = [one.as_json() for one in remains] + [one.as_json() for one in residue]
         identities = [person.identities for person in plan.found.people]
         suppress(
             self.policy.state_dir, self.keyring, identities, clock=utc_now, signer=signer_of(self.keyring, "audit")
@@ -241,8 +241,7 @@ class _Work:
         digest = digest_of_document(made.said)
         told = {"erasure": erasure.id, "certificate": digest, "verdict": made.said["verdict"], **made.said["totals"]}
         rights.record(self.policy, "erase-user.done", told, self.keyring)
-        erasure.finished = digest
-        save(self.policy.state_dir, erasure)
+        finish(self.policy.state_dir, erasure, digest)
         self.tell(made, places)
 
     def certified(self, erasure: Erasure, last: ErasurePlan, found: list[dict[str, Any]]) -> Certificate:
@@ -320,10 +319,11 @@ class _Work:
         """Finish the swaps of a committed transaction, and then every erasure that has begun."""
         from pydp_cli.cli.render import note
         from pydp_cli.rewrite import recovery
-        from pydp_cli.subjects.erase import known_of, plan_erasure
+        from pydp_cli.subjects.erase import known_of, plan_erasure, remove_named_folders
         from pydp_cli.subjects.erasures import unfinished
 
-        recovery.resume(self.policy.state_dir)
+        for _, outcome in recovery.resume(self.policy.state_dir):
+            remove_named_folders(outcome.deleted)
         waiting = unfinished(self.policy.state_dir)
         if not waiting:
             note("nothing was interrupted")

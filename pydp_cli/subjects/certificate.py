@@ -6,7 +6,6 @@ holds kept, what a fresh search and the scan for residue found afterwards, and w
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from pydp_cli.audit.signing import Signer
 from pydp_cli.subjects.erase import ErasurePlan
+from pydp_cli.subjects.erase_actions import shown_path
 from pydp_cli.subjects.erasures import Erasure
 from pydp_cli.subjects.processing import controller_of
 from pydp_cli.subjects.signed_document import read_document, signed_document
@@ -77,7 +77,7 @@ def certify(
             "review": sum(one["review"] for one in staying),
             "held": sum(sum(one["held"].values()) for one in staying),
         },
-        "files": list(changed),
+        "files": [{name: value for name, value in file.items() if name != "real"} for file in changed],
         "staying": staying,
         "holds": sorted({hold for one in staying for hold in one["held"]}),
         "found": list(found),
@@ -106,6 +106,6 @@ def _not_searched(plan: ErasurePlan) -> list[dict[str, str]]:
     for matches in plan.found.files:
         if matches.num_rows < 0:
             why = "nothing is known of the people by which it could be searched"
-            path = os.path.relpath(matches.file.path, policy.base_dir)
+            path = shown_path(plan.catalogue, matches)
             told.append({"dataset": matches.dataset, "path": path, "why": why})
     return told

@@ -1,8 +1,8 @@
-"""Leave out of edits the cells that already are what they would become: done twice, nothing changes."""
+"""Leave out of edits the cells that already are what they would become, and refuse what a column cannot take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -15,7 +15,11 @@ from pydp_cli.datasets.edits import Edits, Replacement, Rows
 from pydp_cli.datasets.formats import open_source
 from pydp_cli.datasets.locations import InputFile
 from pydp_cli.errors import UsageError
+from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.head import read_head
 from pydp_cli.pipeline.physical import densify, take_rows
+from pydp_cli.pipeline.readable import columns_of_cells
+from pydp_cli.policy.model import Policy
 
 
 def without_what_is_done(edits: Edits, file: InputFile, csv: CsvOptions) -> Edits:
@@ -32,13 +36,40 @@ def without_what_is_done(edits: Edits, file: InputFile, csv: CsvOptions) -> Edit
             if len(rows):
                 old = take_rows(batch.column(name), pa.array(rows - start))
                 old = old.dictionary_decode() if pa.types.is_dictionary(old.type) else old
-                changing[name].append(rows[~_same(old, replacement.make(old))])
+                new = replacement.make(old)
+                _refuse_null(file, batch.schema, name, new)
+                changing[name].append(rows[~_same(old, new)])
     replace = {
         name: Replacement(np.concatenate(rows), edits.replace[name].make)
         for name, rows in changing.items()
         if sum(map(len, rows))
     }
     return Edits(edits.delete, replace)
+
+
+def refuse_cells(
+    policy: Policy, dataset: str, file: InputFile, columns: Collection[str], keyring: Keyring | None
+) -> None:
+    """Refuse to look into encrypted values, or to put others among them, which would not decrypt."""
+    if not columns:
+        return
+    with ExitStack() as closing:
+        source = open_source(file, csv_options=policy.datasets[dataset].csv, closing=closing)
+        sample = None if hasattr(source, "num_row_groups") else read_head(source).batch
+        cells = columns_of_cells(source.schema, sample, keyring, columns)
+    if cells:
+        raise UsageError(
+            "the values are encrypted, and erasing can only delete rows or make them null",
+            place=f'{file.path}, column "{cells[0]}"',
+            hint="decrypt the file first, or put null there",
+        )
+
+
+def _refuse_null(file: InputFile, schema: pa.Schema, name: str, new: pa.Array) -> None:
+    if new.null_count and not schema.field(name).nullable:
+        raise UsageError(
+            "the column cannot be null", place=f'{file.path}, column "{name}"', hint="put a constant there"
+        )
 
 
 def _batches(file: InputFile, csv: CsvOptions, edits: Edits, names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:

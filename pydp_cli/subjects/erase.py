@@ -9,6 +9,7 @@ in the others. A file that somebody else changes meanwhile is left alone, and pl
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ from pydp_cli.pipeline.references import reference_key
 from pydp_cli.rewrite.fingerprint import Fingerprint
 from pydp_cli.rewrite.transaction import Outcome, Transaction
 from pydp_cli.subjects.catalogue import Catalogue
-from pydp_cli.subjects.erase_actions import FileErasure, Known, erase_in_file
+from pydp_cli.subjects.erase_actions import FileErasure, Known, erase_in_file, erased_forms
 from pydp_cli.subjects.erasures import COMMAND, Erasure, save, sealed
 from pydp_cli.subjects.holds import HeldRows, held_rows
 from pydp_cli.subjects.resolve import Progress, Resolution, resolve
@@ -118,13 +119,28 @@ def plan_erasure(
     found = resolve(catalogue, subjects, keyring=keyring, merge=merge, progress=progress)
     found.require_unambiguous()
     held = held_rows(catalogue, "erase", keyring=keyring, today=today)
-    known = known_of(_people(found)) if known is None else known
+    if known is None:
+        known = known_of(_people(found))
+    else:
+        _refuse_strangers(catalogue, found, known, keyring)
     files = (erase_in_file(catalogue, matches, held, known, keyring) for matches in found.files)
     plan = ErasurePlan(catalogue, tuple(subjects), found, held, tuple(one for one in files if one), known, merge)
     for one in plan.changing:
         if one.matches.file.filesystem is not None:
             raise UsageError("only local files can be changed in place", place=one.path)
     return plan
+
+
+def _refuse_strangers(catalogue: Catalogue, found: Resolution, known: Known, keyring: Keyring | None) -> None:
+    """Refuse to go on with people who were not there before: a row that came meanwhile may join somebody to them."""
+    for space in sorted(catalogue.subject_spaces):
+        values = {value for person in found.people for value in person.identities.get(space, ())}
+        new = values - set(known.get(space, ()))
+        if new - (erased_forms(keyring, space, known.get(space, ())) if new and keyring is not None else set()):
+            raise Refused(
+                f"it is not clear who this is any more: a row that came meanwhile has another {space}",
+                hint="set that row right, and run with --resume",
+            )
 
 
 def known_of(subjects: Iterable[Subject]) -> Known:
@@ -161,6 +177,21 @@ def begin(plan: ErasurePlan, run: Run, *, plan_digest: str | None = None, reques
     erasure = Erasure(number, plan.catalogue.policy.digest, people, plan_digest, plan.merge, request)
     save(run.state_dir, erasure)
     return erasure
+
+
+def erase_all(plan: ErasurePlan, erasure: Erasure, run: Run) -> tuple[ErasurePlan, list[Remains]]:
+    """Carry a plan out, and search everything anew until nothing is left to do; the caller holds the lock.
+
+    Gives the last plan that was carried out, and what is left where it should not be, for files may come in as fast as
+    they are erased.
+    """
+    last = plan
+    for _ in range(MOST_ROUNDS):
+        last = carry_out(plan, erasure, run)
+        plan = again(last, run)
+        if not plan.changing:
+            break
+    return last, remains_of(plan)
 
 
 def carry_out(plan: ErasurePlan, erasure: Erasure, run: Run) -> ErasurePlan:
@@ -204,6 +235,10 @@ def _one_round(plan: ErasurePlan, erasure: Erasure, run: Run) -> Outcome | None:
         for one in plan.changing:
             csv = plan.catalogue.policy.datasets[one.dataset].csv
             real = os.path.realpath(one.path)
+            if one.whole:
+                transaction.deletion(one.path)
+                made[real] = Edited(one.matches.num_rows, one.matches.num_rows, 0, 0, 0, 0, 0)
+                continue
             check = partial(_check_rows, expected=one.matches.num_rows - len(one.edits.delete))
             with transaction.replacement(one.path, verify=check) as stream:
                 made[real] = rewrite_file(one.matches.file, stream, one.edits, csv=csv)
@@ -212,7 +247,19 @@ def _one_round(plan: ErasurePlan, erasure: Erasure, run: Run) -> Outcome | None:
             _told(one, made[real], digests[real]) for one in plan.changing for real in [os.path.realpath(one.path)]
         ]
         transaction.note(files=files)
-        return transaction.commit()
+        outcome = transaction.commit()
+    remove_named_folders(outcome.deleted)
+    return outcome
+
+
+def remove_named_folders(deleted: Iterable[str]) -> None:
+    """Remove the folders of deleted files that were named after what was in them, where nothing else is there."""
+    for path in deleted:
+        for folder in Path(path).parents:
+            if "=" not in folder.name:
+                break
+            with contextlib.suppress(OSError):  # it is gone already, or not empty
+                folder.rmdir()
 
 
 def _check_rows(path: str, expected: int) -> None:
@@ -247,9 +294,8 @@ class Remains:
         return {**vars(self), "what": "rows that were to be erased"}
 
 
-def verify_erased(plan: ErasurePlan, run: Run) -> list[Remains]:
-    """Search everything anew for the people of a plan; give what should not be there any more."""
-    fresh = again(plan, run)
+def remains_of(fresh: ErasurePlan) -> list[Remains]:
+    """Give what a new plan for erased people would still change: what should not be there any more."""
     remains = (Remains(one.dataset, one.shown, _changing_rows(one)) for one in fresh.files)
     return [one for one in remains if one.rows]
 

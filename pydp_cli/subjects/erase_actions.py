@@ -7,9 +7,10 @@ stay, and the cell that mentions them becomes null. Rows that a legal hold keeps
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +22,13 @@ from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.pipeline.references import ReferenceKey
 from pydp_cli.policy.column_types import dense_type
+from pydp_cli.policy.condition_syntax import parse_condition
+from pydp_cli.policy.conditions import columns_of
 from pydp_cli.policy.identity_text import identity_text, plain_text
 from pydp_cli.policy.model import Identity
 from pydp_cli.policy.rights import EraseRule
 from pydp_cli.subjects.catalogue import Catalogue, space_of
-from pydp_cli.subjects.done_cells import without_what_is_done
+from pydp_cli.subjects.done_cells import refuse_cells, without_what_is_done
 from pydp_cli.subjects.holds import HeldRows
 from pydp_cli.subjects.resolve import FileMatches
 from pydp_cli.subjects.row_values import rows_where
@@ -39,7 +42,8 @@ NO_RULE = EraseRule(set={})
 class FileErasure:
     """What happens to one file, which is `shown` relative to the policy.
 
-    `kept` and `review` count rows that stay for a reason; `held` those of each hold.
+    The file goes as a `whole` where nothing would be left in it, and its folders are named after who was. `kept` and
+    `review` count rows that stay for a reason; `held` those of each hold.
     """
 
     matches: FileMatches
@@ -51,6 +55,7 @@ class FileErasure:
     kept: int = 0
     review: int = 0
     because: str | None = None
+    whole: bool = False
     held: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -103,11 +108,12 @@ def erase_in_file(
         return None
     chosen, kept = owned, 0
     if rule.when is not None and len(owned):
+        refuse_cells(catalogue.policy, name, matches.file, columns_of(parse_condition(rule.when)), keyring)
         chosen = np.intersect1d(owned, rows_where(catalogue.policy.datasets[name], matches.file, rule.when))
         kept = len(owned) - len(chosen)
     chosen, held_counts = held.subtract(name, path, matches.num_rows, chosen)
     mentions_found = sum(map(len, mentioned.values()))
-    shown = os.path.relpath(path, catalogue.policy.base_dir)
+    shown = shown_path(catalogue, matches)
     told = FileErasure(matches, shown, rule.action, Edits(), len(owned), mentions_found, because=rule.because)
     if rule.action == "keep":
         return replace(told, held=held_counts, kept=len(chosen) + kept)
@@ -121,8 +127,27 @@ def erase_in_file(
             held_counts[hold] = held_counts.get(hold, 0) + count
     makes = {} if rule.action == "delete_row" else _Maker(catalogue, name, known, keyring).of_rule(rule)
     edits = _edits(chosen, mentions, makes, delete=rule.action == "delete_row")
+    putting = [column for column, make in makes.items() if make is not _nulls] if len(chosen) else []
+    refuse_cells(catalogue.policy, name, matches.file, putting, keyring)
     edits = without_what_is_done(edits, matches.file, catalogue.policy.datasets[name].csv)
-    return replace(told, edits=edits, held=held_counts, kept=kept)
+    whole = len(edits.delete) == matches.num_rows and _is_named_after_people(catalogue, matches)
+    return replace(told, edits=edits, held=held_counts, kept=kept, whole=whole)
+
+
+def shown_path(catalogue: Catalogue, matches: FileMatches) -> str:
+    """Name a file relative to the policy, without what the names of its folders tell of people."""
+    path = os.path.relpath(matches.file.path, catalogue.policy.base_dir)
+    keys = {key.column for key in catalogue.keys_of(matches.dataset)} & set(matches.file.partition_columns)
+    parts = [
+        f"{part.partition('=')[0]}=…" if "=" in part and unquote(part.partition("=")[0]) in keys else part
+        for part in path.split("/")
+    ]
+    return "/".join(parts) if keys else path
+
+
+def _is_named_after_people(catalogue: Catalogue, matches: FileMatches) -> bool:
+    keys = catalogue.keys_of(matches.dataset)
+    return any(key.column in matches.file.partition_columns for key in keys)
 
 
 def _edits(chosen: Rows, mentions: Mapping[str, Rows], makes: Mapping[str, Make], *, delete: bool) -> Edits:
@@ -197,10 +222,9 @@ class _Maker:
         if self.keyring is None:
             raise UsageError('"pseudonymise" needs a keyring', hint="make one with `pydp keys init`")
         space = space_of(self.catalogue.policy, self.name, column)
+        key = _erased_key(self.keyring, space)
         is_key = any(key.column == column for key in self.catalogue.keys_of(self.name))
         known = pa.array(sorted(self.known.get(space, ())), pa.string()) if is_key else None
-        derived = self.keyring.column_key("subject", space, "erased", length=32)
-        key = ReferenceKey(space, derived.key_id, derived.key)
         return _Pseudonyms(key, self.catalogue.identity(space), known, self._place(column))
 
     def _place(self, column: str) -> str:
@@ -226,6 +250,19 @@ class _Pseudonyms:
         else:
             raise UsageError(f"a column of type {values.type} cannot hold a pseudonym", place=self.place)
         return new if self.known is None else pc.if_else(pc.is_in(compared, value_set=self.known), new, values)
+
+
+def _erased_key(keyring: Keyring, space: str) -> ReferenceKey:
+    derived = keyring.column_key("subject", space, "erased", length=32)
+    return ReferenceKey(space, derived.key_id, derived.key)
+
+
+def erased_forms(keyring: Keyring, space: str, values: Iterable[str]) -> set[str]:
+    """Give every pseudonym, text or number, that erasing puts in the place of values."""
+    hashed = _erased_key(keyring, space).hashes(pa.array(sorted(values), pa.string()))
+    kinds = [pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
+    numbers = {str(number) for kind in kinds for number in _numbers(hashed, kind).to_pylist()}
+    return numbers | set(_hex(hashed).to_pylist())
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -28,7 +28,7 @@ COMMAND = "erase-user"
 class Erasure:
     """One erasure: its id, the policy and plan it is by, and its people, encrypted.
 
-    `finished` is the digest of the certificate.
+    `finished` is the digest of the certificate. From then on the record names nobody any more.
     """
 
     id: str
@@ -82,15 +82,24 @@ def unfinished(state_dir: Path) -> list[Erasure]:
 
 
 def changes_of(state_dir: Path, erasure: Erasure) -> list[dict[str, Any]]:
-    """Give for each file that an erasure changed the counts, and the digests before and after."""
+    """Give for each file that an erasure changed the counts, and the digests before and after.
+
+    `real` is where the file is, and is not for others: folders may be named after people.
+    """
     return [
-        {name: value for name, value in file.items() if name != "real"}
+        file
         for done in carried_out(state_dir, COMMAND)
         if done.details.get("erasure") == erasure.id
         for note in done.notes
         for file in note["files"]
         if file["real"] not in done.left
     ]
+
+
+def finish(state_dir: Path, erasure: Erasure, certificate: str) -> None:
+    """Note that an erasure is over, and forget whom it was about."""
+    erasure.finished, erasure.people = certificate, ""
+    save(state_dir, erasure)
 
 
 def forget(state_dir: Path, erasure: Erasure) -> None:

@@ -403,3 +403,10 @@ def test_what_is_left_beside_the_rows_is_named_and_makes_it_incomplete(shop):
     shop.path("data/orders/all.csv~").unlink()
     shop.path("data/customers/.a.parquet.crc").unlink()
     assert erase(shop).code == 0
+
+
+def test_when_it_is_over_no_record_can_tell_who_it_was(shop):
+    erase(shop)
+    [record] = shop.path(".pydp/erasures").glob("*.json")
+    said = json.loads(record.read_bytes())
+    assert (said["people"], len(said["finished"])) == ("", 64)

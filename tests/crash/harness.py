@@ -82,7 +82,8 @@ def strike(folder, command, fault, *, tracebacks=True):
     inject = f"inject={fault.call}:{fault.how}:when={fault.when}"
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={fault.call}", "-e", inject]
     done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False)
-    assert not tracebacks or b"Traceback" not in done.stderr, f"{fault}: {done.stderr.decode()}"
+    started = b"Fatal Python error" not in done.stderr  # else the interpreter itself was struck
+    assert not tracebacks or not started or b"Traceback" not in done.stderr, f"{fault}: {done.stderr.decode()}"
     return done.returncode
 
 
