@@ -40,6 +40,7 @@ class _Run:
     key: str
     workers: int
     new_version: bool
+    from_version: bytes | None
     dry_run: bool
     quiet: bool
 
@@ -58,6 +59,10 @@ def rotate_keys(
     new_version: Annotated[
         bool, typer.Option("--new-version/--no-new-version", help="Whether to make a new version of the key first.")
     ] = True,
+    from_version: Annotated[
+        str | None,
+        typer.Option("--from-version", metavar="ID", help="The key version of CSV columns that do not tell theirs."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
     plan: Annotated[Path | None, typer.Option("--plan", help="Write what would be done to this file.")] = None,
     apply: Annotated[Path | None, typer.Option("--apply", help="Do what a plan says, and nothing else.")] = None,
@@ -87,7 +92,16 @@ def rotate_keys(
     loaded = opt.find_and_load_policy(access.policy) if access.policy is not None or access.keyring is None else None
     state_dir = loaded.state_dir if loaded is not None else access.path().resolve().parent / ".pydp"
     run = _Run(
-        access, loaded, tuple(paths or ()), state_dir, key, opt.workers_or_cores(jobs), new_version, dry_run, quiet
+        access,
+        loaded,
+        tuple(paths or ()),
+        state_dir,
+        key,
+        opt.workers_or_cores(jobs),
+        new_version,
+        _key_id(from_version),
+        dry_run,
+        quiet,
     )
     with _told(report, json=json, quiet=quiet) as results, _locked(run, wait):
         if abort:
@@ -111,6 +125,16 @@ def rotate_keys(
 app.command(epilog=EXAMPLE)(with_access(rotate_keys))
 
 
+def _key_id(text: str | None) -> bytes | None:
+    try:
+        found = bytes.fromhex(text) if text is not None else None
+    except ValueError:
+        found = b""
+    if found is not None and len(found) != 4:
+        raise UsageError("not the id of a key version", place="--from-version", hint="`pydp keys list` shows them")
+    return found
+
+
 def _rotate(mode: str, key: str, run: _Run, ring: Keyring, results: list[dict[str, Any]]) -> Keyring:
     """Do one mode, and note what came of it."""
     from pydp_cli.rotation.reencrypt import Rotation, reencrypt
@@ -128,7 +152,7 @@ def _rotate(mode: str, key: str, run: _Run, ring: Keyring, results: list[dict[st
         ring, retired = retire(ring, policy=run.policy, paths=run.paths, dry_run=run.dry_run)
         results.append({"mode": mode, **retired.as_json()})
         return ring
-    rotation = Rotation(run.state_dir, key, run.paths, run.policy, run.workers, run.new_version)
+    rotation = Rotation(run.state_dir, key, run.paths, run.policy, run.workers, run.new_version, run.from_version)
     step = reencrypt if mode == "reencrypt" else rewrap_files
     ring, done = step(ring, rotation, dry_run=run.dry_run)
     results.append({"mode": mode, **done.as_json()})

@@ -231,7 +231,7 @@ class _Planner:
         version = bytes.fromhex(mark.keys[0].key_id) if mark.keys else None
         output = restored(column, mark)
         if mark.way == "token":
-            return self._tokens(column, _noted_transform(column, mark), mark.options.get("release"), version, output)
+            return self._tokens(column, noted_transform(column, mark), mark.options.get("release"), version, output)
         place = self._marked_place(name, mark, spec)
         if mark.way == "fpe":
             noted = EncryptSpec(fpe=FpeSpec.model_validate(mark.options))
@@ -323,7 +323,7 @@ def encrypted_columns(schema: pa.Schema) -> Iterator[tuple[str, Mark]]:
             yield column.name, mark
 
 
-def _noted_transform(column: pa.Field, mark: Mark) -> TransformOptions:
+def noted_transform(column: pa.Field, mark: Mark) -> TransformOptions:
     """Read which transform made a column's tokens."""
     found = find_transform(str(mark.options.get("transform")))
     try:

@@ -16,6 +16,7 @@ from pydp_cli.datasets.globs import walk_files
 from pydp_cli.datasets.locations import InputFile, find_inputs
 from pydp_cli.errors import InputError, PydpError
 from pydp_cli.pipeline.cell_metadata import mark_of
+from pydp_cli.pipeline.decrypt import can_be_undone
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.pipeline.transform_files import dataset_path
 from pydp_cli.policy.column_types import dense_type
@@ -27,7 +28,7 @@ __all__ = [
     "FileKeys",
     "Policy",
     "files_of",
-    "format_preserving",
+    "not_telling",
     "scan_file",
     "scan_paths",
     "scan_policy",
@@ -93,9 +94,18 @@ def unscannable(policy: Policy) -> list[str]:
     ]
 
 
-def format_preserving(policy: Policy, dataset: str) -> dict[str, str | None]:
-    """Name a dataset's columns of format-preserving encryption, each with the key that the policy names for it."""
+def not_telling(policy: Policy, dataset: str, family: str = "cell") -> dict[str, str | None]:
+    """Name a dataset's columns whose values do not name their key, each with the key that the policy names for it.
+
+    Of the family `cell` these are columns of format-preserving encryption, of `token` those of tokens.
+    """
     columns = policy.datasets[dataset].columns
+    if family == "token":
+        return {
+            name: None
+            for name, treated in columns.items()
+            if treated.anonymize is not None and len(treated.anonymize) == 1 and can_be_undone(treated.anonymize[0])
+        }
     return {
         name: treated.encrypt.key
         for name, treated in columns.items()

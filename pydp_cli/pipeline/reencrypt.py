@@ -30,6 +30,7 @@ from pydp_cli.pipeline.key_scan import may_hold_cells, scan_file
 from pydp_cli.pipeline.local import run_file
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, Pipeline
 from pydp_cli.pipeline.physical import densify
+from pydp_cli.pipeline.renewal import Renewing, is_renewable, renewed_column, renewed_index
 from pydp_cli.policy.model import Policy
 from pydp_cli.policy.settings import policy_from_settings
 from pydp_cli.transforms.cell_text import to_cell_text
@@ -48,15 +49,17 @@ class CellFile:
     policy: Policy
     dataset: str
     adhoc: bool
+    version: bytes | None = None
+    """The key version of values that do not name theirs, where the file does not tell it."""
 
     @classmethod
-    def find(cls, path: str, policy: Policy | None, dataset: str | None) -> CellFile:
+    def find(cls, path: str, policy: Policy | None, dataset: str | None, version: bytes | None = None) -> CellFile:
         """Tell what a file is; without a policy, as `decrypt` does without one."""
         (file,) = find_inputs([path])
         if policy is not None and dataset is not None:
-            return cls(file, policy, dataset, adhoc=False)
+            return cls(file, policy, dataset, adhoc=False, version=version)
         own = policy_from_settings([], paths=[path], purpose="encrypt")
-        return cls(file, own, next(iter(own.datasets)), adhoc=True)
+        return cls(file, own, next(iter(own.datasets)), adhoc=True, version=version)
 
     @property
     def csv_options(self) -> CsvOptions | None:
@@ -71,9 +74,11 @@ class CellFile:
         scopes = set()
         for plan in decrypting.plans:
             place = _place_of(plan)
-            mark = mark_of(source.schema.field(plan.name)) if place is not None else None
+            mark = mark_of(source.schema.field(plan.name)) if plan.name in source.schema.names else None
             if place is not None and (mark is None or mark.way != "random"):
                 scopes.add(place.scope)
+            elif place is None and plan.steps and is_renewable(plan):
+                scopes.add(("", plan.name if mark is None else mark.domain or mark.options.get("domain") or plan.name))
         return frozenset(scopes)
 
 
@@ -93,7 +98,7 @@ def reencrypt_file(
     with ExitStack() as closing:
         source = open_source(one.file, csv_options=one.csv_options, closing=closing)
         head, decrypting = _decrypting(one, source, keyring)
-        pipeline = _reencrypting(decrypting, keyring, moves)
+        pipeline = _reencrypting(decrypting, one, keyring, moves)
         treated = frozenset(plan.name for plan in pipeline.plans if not plan.untouched)
         form = one.file.format
         sink = open_sink(stream, form, pipeline.output_schema, like=source, like_format=form, treated=treated)
@@ -106,17 +111,43 @@ def check_reencrypted(one: CellFile, staged: str, keyring: Keyring, moves: Moves
 
     No cell may be under an old key any more; other columns must be the same values.
     """
-    after = replace(one, file=replace(one.file, path=staged))
+    new = next(iter(moves.values())) if one.version is not None else None
+    after = replace(one, file=replace(one.file, path=staged), version=new)
     left = scan_file(after.file, one.dataset, one.csv_options)
     if left.failure is not None or any(left.total()[key_id] for key_id in moves):
         raise Refused("the staged file is not what it should be", place=one.file.path)
     if _contents(one, keyring) != _contents(after, keyring):
         raise Refused("the staged file does not decrypt to what the file holds", place=one.file.path)
+    _check_indexes(after, keyring, moves, place=one.file.path)
+
+
+def _check_indexes(one: CellFile, keyring: Keyring, moves: Moves, *, place: str) -> None:
+    """Compute the blind indexes of what was written anew from its cells, and compare."""
+    with ExitStack() as closing:
+        source = open_source(one.file, csv_options=one.csv_options, closing=closing)
+        head, decrypting = _decrypting(one, source, keyring)
+        renewing = Renewing(one.policy, one.dataset, keyring, moves, one.version)
+        indexes = [renewed_index(plan, decrypting, renewing, always=True) for plan in decrypting.plans]
+        plans = tuple(
+            plan if index is None else replace(index, output=pa.field(plan.name, pa.string()))
+            for plan, index in zip(decrypting.plans, indexes, strict=True)
+        )
+        names = [index.name for index in indexes if index is not None]
+        if not names:
+            return
+        outputs = pa.schema([plan.output for plan in plans if plan.output is not None])
+        computing = Pipeline(decrypting.dataset, "reencrypt", decrypting.input_schema, outputs, plans)
+        for chunk in head.chunks():
+            for batch in chunk.read():
+                made = computing.apply(batch)
+                for name in names:
+                    if not made.column(name).equals(densify(batch.column(name))):
+                        raise Refused(f'the blind index "{name}" does not fit its column', place=place)
 
 
 def _decrypting(one: CellFile, source: Source, keyring: Keyring) -> tuple[Any, Pipeline]:
     head = read_head(source)
-    decryption = Decryption(sample=head.batch, adhoc=one.adhoc)
+    decryption = Decryption(sample=head.batch, adhoc=one.adhoc, version=one.version)
     pipeline = compile_pipeline(
         one.policy,
         dataset=one.dataset,
@@ -128,17 +159,28 @@ def _decrypting(one: CellFile, source: Source, keyring: Keyring) -> tuple[Any, P
     return head, pipeline
 
 
-def _reencrypting(decrypting: Pipeline, keyring: Keyring, moves: Moves) -> Pipeline:
-    plans = tuple(_moving(plan, decrypting.input_schema.field(plan.name), keyring, moves) for plan in decrypting.plans)
+def _reencrypting(decrypting: Pipeline, one: CellFile, keyring: Keyring, moves: Moves) -> Pipeline:
+    plans = tuple(_moving(plan, decrypting, one, keyring, moves) for plan in decrypting.plans)
     outputs = [plan.output for plan in plans if plan.output is not None]
     schema = pa.schema(outputs, metadata=decrypting.input_schema.metadata)
     return Pipeline(decrypting.dataset, "reencrypt", decrypting.input_schema, schema, plans)
 
 
-def _moving(plan: ColumnPlan, column: pa.Field, keyring: Keyring, moves: Moves) -> ColumnPlan:
+def _moving(plan: ColumnPlan, decrypting: Pipeline, one: CellFile, keyring: Keyring, moves: Moves) -> ColumnPlan:
     """Turn what decrypts a column into what re-encrypts it."""
+    column = decrypting.input_schema.field(plan.name)
     place = _place_of(plan)
-    if place is None:  # also what decrypts without cells, such as format-preserving encryption: it stays as it is
+    if place is None:
+        index = renewed_index(plan, decrypting, Renewing(one.policy, one.dataset, keyring, moves, one.version))
+        if index is not None:
+            return replace(index, output=_noted(column, moves))
+        if plan.steps and is_renewable(plan):
+            renewed = renewed_column(plan, column, Renewing(one.policy, one.dataset, keyring, moves, one.version))
+            return (
+                ColumnPlan(plan.name, plan.source, None, (), column)
+                if renewed is None
+                else replace(renewed, output=_noted(column, moves))
+            )
         watching = plan.steps if plan.output is not None and plan.output.equals(column) else ()
         watching = tuple(step for step in watching if isinstance(step.function, ExpectNoCells))
         return ColumnPlan(plan.name, plan.source, None, watching, column)
@@ -147,12 +189,16 @@ def _moving(plan: ColumnPlan, column: pa.Field, keyring: Keyring, moves: Moves) 
     assert isinstance(decrypt, DecryptCells)
     keys: dict[bytes, Move] = {}
     for old, new in moves.items():
-        if old in decrypt.keys:
+        if old in decrypt.keys and not _is_of_tokens(keyring, new):
             fresh = keyring.column_key("cell", *place.scope, version=new)
             keys[old] = Move((old, decrypt.keys[old]), (new, fresh.key))
     function = ReencryptCells(keys, place, decrypt.bind)
     moving = BoundStep("reencrypt", function, step.taken, step.taken)
     return ColumnPlan(plan.name, plan.source, None, (moving,), _noted(column, moves))
+
+
+def _is_of_tokens(keyring: Keyring, key_id: bytes) -> bool:
+    return keyring.find(key_id).name.partition("/")[0] == "token"
 
 
 def _place_of(plan: ColumnPlan) -> Place | None:

@@ -8,14 +8,15 @@ that changes meanwhile is done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydp_cli.errors import InputError, PydpError, Refused, UsageError
 from pydp_cli.keys.keyring import Keyring
-from pydp_cli.pipeline.key_scan import FileKeys, Policy, format_preserving, scan_paths, scan_policy
+from pydp_cli.pipeline.key_scan import FileKeys, Policy, not_telling, scan_paths, scan_policy
 from pydp_cli.pipeline.reencrypt import CellFile, Moves, check_reencrypted, reencrypt_file
+from pydp_cli.rewrite.recovery import carried_out
 from pydp_cli.rewrite.transaction import Transaction
 from pydp_cli.rotation.intent import forget, new_primary
 
@@ -23,6 +24,7 @@ COMMAND = "rotate-keys"
 BATCH_FILES = 64
 BATCH_BYTES = 256 << 20
 ATTEMPTS = 3
+MOVABLE = frozenset({"cell", "token"})
 NOT_REVERSIBLE = ("new values are encrypted under a new version of the key from the moment it is made",)
 
 
@@ -33,6 +35,7 @@ class Item:
     found: FileKeys
     cells: int
     scopes: frozenset[tuple[str, str]] = frozenset()
+    untold: bool = False
 
 
 @dataclass
@@ -66,6 +69,8 @@ class Rotation:
     policy: Policy | None = None
     workers: int = 1
     new_version: bool = True
+    from_version: bytes | None = None
+    """The version of values that do not name theirs, in files that do not tell it."""
     progress: Callable[[str, int], None] | None = None
 
 
@@ -74,10 +79,10 @@ def reencrypt(keyring: Keyring, rotation: Rotation, *, dry_run: bool = False) ->
 
     Doing it again after any interruption goes on where it was: cells under the new version pass through.
     """
-    if rotation.key.partition("/")[0] != "cell":
+    if rotation.key.partition("/")[0] not in MOVABLE:
         raise UsageError(
-            f'"{rotation.key}" cannot be re-encrypted: what was made with it is not encrypted cells',
-            hint="cells are under `cell`, or under a key of that family",
+            f'"{rotation.key}" cannot be re-encrypted: what was made with it does not come back',
+            hint="cells are under `cell`, tokens under `token`, or under keys of these families",
         )
     files = list(_files(rotation))  # before the key is made: what cannot be found is found now
     _refuse_untold(files, rotation)
@@ -88,7 +93,8 @@ def reencrypt(keyring: Keyring, rotation: Rotation, *, dry_run: bool = False) ->
     done = Rotated(
         rotation.key, tuple(sorted(key.hex() for key in moves)), "" if dry_run else new.hex(), dry_run=dry_run
     )
-    items = _items([found for found in files if found.is_table or found.path in rotation.paths], moves, done)
+    tables = [found for found in files if found.is_table or found.path in rotation.paths]
+    items = _items(tables, moves, rotation, done)
     done.skipped = [found.path for found in files if not found.is_table and found.path not in rotation.paths]
     if dry_run:
         done.files, done.cells = [item.found.path for item in items], sum(item.cells for item in items)
@@ -113,18 +119,38 @@ def _files(rotation: Rotation) -> Iterator[FileKeys]:
     yield from named.values()
 
 
+def _untold(found: FileKeys, rotation: Rotation) -> list[str]:
+    """Name the columns of a file that are under the key, and neither they nor the file tell under which version."""
+    if rotation.policy is None or found.dataset is None or found.failure is not None:
+        return []
+    columns = not_telling(rotation.policy, found.dataset, family=rotation.key.partition("/")[0])
+    return [name for name, key in columns.items() if key in {None, rotation.key} and name not in found.noted]
+
+
 def _refuse_untold(files: list[FileKeys], rotation: Rotation) -> None:
     """Refuse where values do not tell their key, nor does the file: they would be read under the new one, wrongly."""
+    moved = _moved_before(rotation)
     for found in files:
-        if rotation.policy is None or found.dataset is None or found.failure is not None:
-            continue
-        for column, key in format_preserving(rotation.policy, found.dataset).items():
-            if key in {None, rotation.key} and column not in found.noted:
-                raise Refused(
-                    f'nothing in the file tells which key version column "{column}" is under (`fpe`)',
-                    place=found.path,
-                    hint="decrypt it, rotate, and encrypt it again; or give the column a key of its own with `key:`",
-                )
+        columns = _untold(found, rotation)
+        if columns and rotation.from_version is None:
+            raise Refused(
+                f'nothing in the file tells which key version column "{columns[0]}" is under',
+                place=found.path,
+                hint="say it with --from-version ID, as `pydp keys list` shows it; or give the column a key of its own",
+            )
+        real = str(Path(found.path).resolve())
+        if columns and rotation.from_version is not None and (real, rotation.from_version.hex()) in moved:
+            raise Refused(
+                f'column "{columns[0]}" was brought from this key version to another before',
+                place=found.path,
+                hint="name the version that it is under now",
+            )
+
+
+def _moved_before(rotation: Rotation) -> set[tuple[str, str]]:
+    """Give the files whose untold columns were moved from a version: doing that twice would garble them."""
+    notes = (note for done in carried_out(rotation.state_dir, COMMAND) for note in done.notes if not done.left)
+    return {(path, note["from"]) for note in notes for path in note.get("untold", ())}
 
 
 def _moves(keyring: Keyring, rotation: Rotation, *, dry_run: bool) -> Moves:
@@ -135,7 +161,7 @@ def _moves(keyring: Keyring, rotation: Rotation, *, dry_run: bool) -> Moves:
     return {version.key_id: new for version in old}
 
 
-def _items(files: list[FileKeys], moves: Moves, done: Rotated) -> list[Item]:
+def _items(files: list[FileKeys], moves: Moves, rotation: Rotation, done: Rotated) -> list[Item]:
     items = []
     for found in files:
         if found.failure is not None:
@@ -144,10 +170,8 @@ def _items(files: list[FileKeys], moves: Moves, done: Rotated) -> list[Item]:
         counts = found.total()
         cells = sum(counts[key_id] for key_id in moves)
         done.passed += sum(counts.values()) - cells
-        if any(column[key_id] for column in found.noted.values() for key_id in moves):
-            done.quarantined.append((found.path, "a column whose values do not name their key cannot be rotated yet"))
-        elif cells:
-            items.append(Item(found, cells))
+        if cells or _untold(found, rotation):
+            items.append(Item(found, cells, untold=bool(_untold(found, rotation))))
     return items
 
 
@@ -159,12 +183,13 @@ def _with_scopes(items: list[Item], keyring: Keyring, rotation: Rotation, done: 
         except PydpError as error:  # noqa: PERF203 - a file's reading outweighs it
             done.quarantined.append((item.found.path, str(error)))
         else:
-            found.append(Item(item.found, item.cells, scopes))
+            found.append(replace(item, scopes=scopes))
     return found
 
 
 def _cell_file(item: Item, rotation: Rotation) -> CellFile:
-    return CellFile.find(item.found.path, rotation.policy, item.found.dataset)
+    version = rotation.from_version if item.untold else None
+    return CellFile.find(item.found.path, rotation.policy, item.found.dataset, version)
 
 
 def units(items: Sequence[Item]) -> list[list[Item]]:
@@ -213,6 +238,9 @@ def _move(keyring: Keyring, rotation: Rotation, unit: list[Item], moves: Moves, 
             others = [item.found.path for item in unit if item.found.path not in bad]
             done.quarantined += [(path, f"joins with {failed[0][0]}, which is left as it is") for path in others]
             return []
+        untold = [path for path, item in by_path.items() if item.untold]
+        if untold and rotation.from_version is not None:
+            transaction.note(untold=untold, **{"from": rotation.from_version.hex()})
         outcome = transaction.commit()
     for path in outcome.replaced:
         item = by_path[path]

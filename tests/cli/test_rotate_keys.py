@@ -1,5 +1,7 @@
+import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -204,21 +206,172 @@ datasets:
 """
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_what_does_not_name_its_key_is_never_read_under_a_wrong_one(work, form):
-    table = pa.table({"card": ["4111111111111111", "5500000000000004"], "email": ["a@example.com", "b@example.com"]})
+ACCESS = ("-p", "pydp.yml", "--key-file", "key")
+CARDS = {"card": ["4111111111111111", "5500000000000004", None], "email": ["a@example.com", "b@example.com", None]}
+
+
+def cards(work, form, policy=FPE, *, command="encrypt"):
+    """Write cards as a file of a form, and encrypt them in place."""
     if form == "csv":
-        work.write("cards.csv", "card,email\n4111111111111111,a@example.com\n5500000000000004,b@example.com\n")
+        rows = zip(*([value or "" for value in column] for column in CARDS.values()), strict=True)
+        work.write("cards.csv", "card,email\n" + "".join(f"{card},{email}\n" for card, email in rows))
     else:
-        pq.write_table(table, work.path("cards.parquet"))
-    work.write("pydp.yml", FPE.format(form))
-    access = ("-p", "pydp.yml", "--key-file", "key")
-    assert work.pydp("encrypt", "--in-place", f"cards.{form}", *access).code == 0
-    raw = work.path(f"cards.{form}").read_bytes()
-    done = work.pydp("rotate-keys", "--mode", "reencrypt", *access)
-    assert done.code == 3, done.err
-    assert work.path(f"cards.{form}").read_bytes() == raw
-    done = work.pydp("decrypt", f"cards.{form}", "-o", f"clear.{form}", *access)
+        pq.write_table(pa.table(CARDS), work.path("cards.parquet"))
+    work.write("pydp.yml", policy.format(form))
+    done = work.pydp(command, "--in-place", f"cards.{form}", *ACCESS)
     assert done.code == 0, done.err
-    cards = pq.read_table("clear.parquet")["card"].to_pylist() if form == "parquet" else work.read("clear.csv")
-    assert "4111111111111111" in cards
+
+
+def read_cards(work, form, *more):
+    done = work.pydp("decrypt", f"cards.{form}", "-o", f"clear.{form}", "--force", *more, *ACCESS)
+    assert done.code == 0, done.err
+    if form == "parquet":
+        return pq.read_table("clear.parquet").to_pydict()
+    lines = [line.split(",") for line in work.read("clear.csv").splitlines()]
+    return {name: [row[at] or None for row in lines[1:]] for at, name in enumerate(lines[0])}
+
+
+def versions(work, name="cell"):
+    """Give the ids of a key's versions, the primary last."""
+    shown = work.pydp("keys", "list", "--json", *KEYS)
+    return [one["id"] for one in json.loads(shown.out) if one["key"] == name]
+
+
+def test_format_preserving_values_move_where_the_file_tells_their_key(work):
+    cards(work, "parquet")
+    raw = pq.read_table("cards.parquet")
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", *ACCESS)
+    assert done.code == 0, done.err
+    moved = pq.read_table("cards.parquet")
+    assert moved["card"].to_pylist() != raw["card"].to_pylist()
+    assert [len(card) for card in moved["card"].to_pylist()[:2]] == [16, 16]
+    noted = json.loads(moved.schema.field("card").metadata[b"pydp"])
+    assert [key["id"] for key in noted["keys"]] == versions(work)[-1:]
+    assert read_cards(work, "parquet") == CARDS
+
+
+def test_format_preserving_values_of_csv_move_only_when_it_is_said_from_where(work):
+    cards(work, "csv")
+    raw = work.read("cards.csv")
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", *ACCESS)
+    assert (done.code, "--from-version" in done.err) == (3, True)
+    assert (work.read("cards.csv"), len(versions(work))) == (raw, 1)
+    [old] = versions(work)
+    assert work.pydp("rotate-keys", "--mode", "reencrypt", "--from-version", old, *ACCESS).code == 0
+    assert work.read("cards.csv") != raw
+    new = versions(work)[-1]
+    assert read_cards(work, "csv", "--key-version", new) == CARDS
+    moved = work.read("cards.csv")
+    again = work.pydp("rotate-keys", "--mode", "reencrypt", "--from-version", old, *ACCESS)
+    assert (again.code, "brought from this key version to another before" in again.err) == (3, True)
+    assert work.read("cards.csv") == moved
+    assert work.pydp("rotate-keys", "--mode", "reencrypt", "--from-version", "xyz", *ACCESS).code == 2
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", "--from-version", new, *ACCESS)
+    assert done.code == 0, done.err
+    assert read_cards(work, "csv", "--key-version", versions(work)[-1]) == CARDS
+
+
+INDEXED = FPE.replace("card: {{encrypt: fpe}}", "card: {{encrypt: {{mode: random, blind_index: {{bits: 32}}}}}}")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_blind_indexes_are_computed_anew(work, form, monkeypatch):
+    def probe():
+        monkeypatch.setattr(sys, "stdin", io.StringIO(CARDS["card"][0]))
+        done = work.pydp("lookup", "--dataset", "people", "--column", "card", "--value", "-", *ACCESS)
+        assert done.code == 0, done.err
+        return done.out.split()
+
+    cards(work, form, INDEXED)
+    (before,) = probe()
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", *ACCESS)
+    assert done.code == 0, done.err
+    stored = work.read("cards.csv") if form == "csv" else str(pq.read_table("cards.parquet")["card_bidx"].to_pylist())
+    new, old = probe()
+    assert (old, new in stored, old in stored) == (before, True, False)
+    assert read_cards(work, form) == CARDS
+
+
+TOKENS = """version: 1
+keyring: ring
+datasets:
+  people:
+    path: cards.{0}
+    other_columns: keep
+    columns:
+      card: {{token: {{domain: card, check_digit: luhn}}}}
+"""
+
+
+def tokens(work, form, policy=TOKENS):
+    cards(work, form, policy, command="anonymize")
+
+
+def test_tokens_move_under_a_new_version_of_their_key(work):
+    tokens(work, "parquet")
+    raw = pq.read_table("cards.parquet")["card"].to_pylist()
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", "--key", "token", *ACCESS)
+    assert done.code == 0, done.err
+    assert pq.read_table("cards.parquet")["card"].to_pylist() != raw
+    assert read_cards(work, "parquet") == CARDS
+    tokens(work, "csv")
+    old, new = versions(work, "token")
+    assert work.pydp("rotate-keys", "--mode", "reencrypt", "--key", "token", *ACCESS).code == 3
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", "--key", "token", "--from-version", new, *ACCESS)
+    assert done.code == 0, done.err
+    assert read_cards(work, "csv", "--key-version", versions(work, "token")[-1]) == CARDS
+    assert old != new
+
+
+def test_tokens_that_do_not_come_back_are_left_as_they_are(work):
+    policy = TOKENS.replace("check_digit: luhn", "on_small: pseudonym")
+    pq.write_table(pa.table({"card": ["12345678", "12"]}), work.path("cards.parquet"))
+    work.write("pydp.yml", policy.format("parquet"))
+    assert work.pydp("anonymize", "--in-place", "cards.parquet", *ACCESS).code == 0
+    raw = work.path("cards.parquet").read_bytes()
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", "--key", "token", *ACCESS)
+    assert (done.code, "1 values do not come back" in done.err) == (3, True)
+    assert work.path("cards.parquet").read_bytes() == raw
+
+
+def test_what_cannot_come_back_is_no_key_to_move_from(work):
+    cards(work, "parquet")
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", "--key", "pseudonym", *ACCESS)
+    assert (done.code, "does not come back" in done.err) == (2, True)
+
+
+def test_a_file_of_a_join_group_that_changes_at_the_swap_is_done_again_until_all_join(work, monkeypatch):
+    from pydp_cli.rewrite import transaction as transactions
+
+    work.write("pydp.yml", JOINED)
+    work.path("data").mkdir()
+    for name in ("a", "b"):
+        work.write(f"data/{name}.csv", "id,n\n7,1\n8,2\n")
+    assert work.pydp("encrypt", "--in-place", "data/a.csv", "data/b.csv", *ACCESS).code == 0
+    late = work.read("data/b.csv") + work.read("data/b.csv").splitlines()[1] + "\n"
+    real = transactions.Transaction.commit
+    changed = []
+
+    def commit(self):
+        if not changed:
+            changed.append(True)
+            work.write("data/new", late)
+            work.path("data/new").replace(work.path("data/b.csv"))
+        return real(self)
+
+    monkeypatch.setattr(transactions.Transaction, "commit", commit)
+    done = work.pydp("rotate-keys", "--mode", "reencrypt", *ACCESS)
+    assert done.code == 0, done.err
+    a, b = ([line.split(",")[0] for line in work.read(f"data/{name}.csv").splitlines()[1:]] for name in ("a", "b"))
+    assert (a, b[:2], b[2]) == (b[:2], a, a[0])
+    assert counts(work)[-1][1] == 5
+
+
+JOINED = """version: 1
+keyring: ring
+datasets:
+  all:
+    path: data/*.csv
+    other_columns: keep
+    columns: {id: {encrypt: {mode: deterministic, domain: person}}}
+"""
