@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pydp_cli.datasets.parquet_modular import Modular
     from pydp_cli.keys.keyring import Keyring
 
-PREFIX = "pydp-"
 SCOPE = "parquet"
 
 
@@ -55,6 +54,7 @@ def modular_of(ring: Keyring) -> Modular:
     )
 
     from pydp_cli.datasets.parquet_modular import KeyWrapping, Modular
+    from pydp_cli.pipeline.key_scan import MODULAR_PREFIX
 
     primary = ring.column_key("file", SCOPE, length=32)
 
@@ -63,7 +63,7 @@ def modular_of(ring: Keyring) -> Modular:
 
     def unwrap(key_id: str, wrapped: bytes) -> bytes:
         try:
-            version = bytes.fromhex(key_id.removeprefix(PREFIX))
+            version = bytes.fromhex(key_id.removeprefix(MODULAR_PREFIX))
             raw = b64decode(wrapped, validate=True)
         except ValueError as error:
             raise WrongKey("this file's keys are not of a keyring of pydp") from error
@@ -72,7 +72,7 @@ def modular_of(ring: Keyring) -> Modular:
         except (InvalidUnwrap, ValueError) as error:
             raise Tampered("the wrapped key of the file was altered") from error
 
-    return Modular(KeyWrapping(PREFIX + primary.key_id.hex(), wrap, unwrap))
+    return Modular(KeyWrapping(MODULAR_PREFIX + primary.key_id.hex(), wrap, unwrap))
 
 
 def _check(request: WholeFile) -> None:

@@ -117,6 +117,7 @@ def rotate_keys(
             return
         for one, name in [(mode, key)] if mode is not None else _due(run, ring, as_of, results):
             ring = _rotate(one, name, run, ring, results)
+        _record(run, ring, results)
         failure = _failure(results)
         if failure is not None:
             raise failure
@@ -149,6 +150,11 @@ def _rotate(mode: str, key: str, run: _Run, ring: Keyring, results: list[dict[st
         results.append({"mode": mode, "protectors": len(ring.slots), "dry_run": run.dry_run})
         return ring
     if mode == "retire":
+        if run.policy is not None and not run.dry_run:
+            from pydp_cli.keys.keyring import utc_now
+            from pydp_cli.subjects.holds import refuse_destruction
+
+            refuse_destruction(run.policy, utc_now().date(), "retiring a key")
         ring, retired = retire(ring, policy=run.policy, paths=run.paths, dry_run=run.dry_run)
         results.append({"mode": mode, **retired.as_json()})
         return ring
@@ -157,6 +163,23 @@ def _rotate(mode: str, key: str, run: _Run, ring: Keyring, results: list[dict[st
     ring, done = step(ring, rotation, dry_run=run.dry_run)
     results.append({"mode": mode, **done.as_json()})
     return ring
+
+
+_TOLD: tuple[str, ...] = ("mode", "key", "old", "new", "cells", "destroyed", "command")
+
+
+def _record(run: _Run, ring: Keyring, results: list[dict[str, Any]]) -> None:
+    """Append what was done to the audit log: counts and key ids."""
+    from pydp_cli.audit.log import append
+    from pydp_cli.audit.signing import signer_of
+    from pydp_cli.keys.keyring import utc_now
+
+    for one in results:
+        if run.dry_run or one["mode"] is None:
+            continue
+        told: dict[str, Any] = {name: one[name] for name in _TOLD if name in one}
+        told |= {f"{name}_count": len(one[name]) for name in ("files", "quarantined") if name in one}
+        append(run.state_dir, "rotate-keys.done", told, clock=utc_now, signer=signer_of(ring))
 
 
 def _failure(results: list[dict[str, Any]]) -> PydpError | None:

@@ -6,6 +6,7 @@ The structs and their fields are those of parquet-format, parquet.thrift.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,19 @@ def footer_bytes(file: Any) -> bytes:
         raise NotThrift("the footer is longer than the file")
     file.seek(size - 8 - length)
     return bytes(file.read(length))
+
+
+def master_keys(file: Any) -> list[str]:
+    """Name the keys that open an encrypted footer (modular encryption); none where the footer is not encrypted.
+
+    Raises `NotThrift` (a `ValueError`) where what is before the footer is damaged.
+    """
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 4))
+    if bytes(file.read(4)) != b"PARE":
+        return []
+    material = json.loads(Reader(footer_bytes(file)).struct()[2])
+    return [str(material["masterKeyID"])]
 
 
 def row_group_layout(group: Struct) -> RowGroupLayout:

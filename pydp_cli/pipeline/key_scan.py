@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from pydp_cli.datasets.csv_dialect import CsvOptions
 from pydp_cli.datasets.formats import open_source
 from pydp_cli.datasets.globs import walk_files
 from pydp_cli.datasets.locations import InputFile, find_inputs
+from pydp_cli.datasets.parquet_footer import master_keys
 from pydp_cli.errors import InputError, PydpError
 from pydp_cli.pipeline.cell_metadata import mark_of
 from pydp_cli.pipeline.decrypt import can_be_undone
@@ -25,6 +27,8 @@ from pydp_cli.transforms.cells import count_by_key
 from pydp_cli.transforms.types import is_text
 
 __all__ = [
+    "MODULAR_PREFIX",
+    "WHOLE",
     "FileKeys",
     "Policy",
     "files_of",
@@ -32,9 +36,13 @@ __all__ = [
     "scan_file",
     "scan_paths",
     "scan_policy",
-    "unscannable",
+    "untold",
 ]
 
+WHOLE = "(whole file)"
+"""Stands for the column, where a file is encrypted as a whole."""
+MODULAR_PREFIX = "pydp-"
+"""What the name of a key begins with in Parquet Modular Encryption; its id follows."""
 CELL_WAYS = frozenset({"random", "deterministic"})
 
 
@@ -43,8 +51,8 @@ class FileKeys:
     """What one file's columns are under: for each column, cells by key id.
 
     `noted` are the keys that the metadata of columns names whose values do not name their key (format-preserving,
-    tokens, blind indexes), with the number of values. `failure` says why the file could not be looked at, `is_table`
-    whether it is of a format that is known.
+    tokens, blind indexes), with the number of values. `columns` are all that it has. `failure` says why the file could
+    not be looked at, `is_table` whether it is of a format that is known.
     """
 
     path: str
@@ -54,6 +62,7 @@ class FileKeys:
     noted: dict[str, Counter[bytes]] = field(default_factory=dict)
     failure: str | None = None
     is_table: bool = True
+    columns: frozenset[str] = frozenset()
 
     def total(self) -> Counter[bytes]:
         """Count all cells and values by key id."""
@@ -84,14 +93,15 @@ def scan_paths(paths: Iterable[str]) -> Iterator[FileKeys]:
                 yield scan_file(file)
 
 
-def unscannable(policy: Policy) -> list[str]:
-    """Name the columns whose values do not name their key, and in CSV no metadata does either."""
-    return [
-        f'dataset "{name}", column "{column}"'
-        for name, dataset in policy.datasets.items()
-        for column, treated in dataset.columns.items()
-        if treated.encrypt is not None and (treated.encrypt.fpe is not None or treated.encrypt.blind_index is not None)
-    ]
+def untold(policy: Policy, found: FileKeys, family: str) -> dict[str, str | None]:
+    """Name the columns of a file that are under a key of a family, where neither values nor file tell its version.
+
+    Each comes with the key that the policy names for it.
+    """
+    if found.dataset is None or found.failure is not None:
+        return {}
+    columns = not_telling(policy, found.dataset, family)
+    return {name: key for name, key in columns.items() if name in found.columns and name not in found.noted}
 
 
 def not_telling(policy: Policy, dataset: str, family: str = "cell") -> dict[str, str | None]:
@@ -106,11 +116,8 @@ def not_telling(policy: Policy, dataset: str, family: str = "cell") -> dict[str,
             for name, treated in columns.items()
             if treated.anonymize is not None and len(treated.anonymize) == 1 and can_be_undone(treated.anonymize[0])
         }
-    return {
-        name: treated.encrypt.key
-        for name, treated in columns.items()
-        if treated.encrypt is not None and treated.encrypt.fpe is not None
-    }
+    encrypted = {name: treated.encrypt for name, treated in columns.items() if treated.encrypt is not None}
+    return {name: spec.key for name, spec in encrypted.items() if spec.fpe is not None}
 
 
 def scan_file(file: InputFile, dataset: str | None = None, csv_options: CsvOptions | None = None) -> FileKeys:
@@ -120,15 +127,36 @@ def scan_file(file: InputFile, dataset: str | None = None, csv_options: CsvOptio
         found.size = os.stat(file.path).st_size if file.filesystem is None else 0  # noqa: PTH116 - the path as written
         with ExitStack() as closing:
             source = open_source(file, csv_options=csv_options, closing=closing)
+            found.columns = frozenset(source.schema.names)
             noting = {name: ids for column in source.schema for name, ids in _noted(column)}
             for chunk in source.chunks():
                 for batch in chunk.read():
                     _count(batch, noting, found)
     except PydpError as error:
-        found.failure = error.message
+        modular = _modular(file)
+        if modular:
+            found.noted[WHOLE] = Counter(dict.fromkeys(modular, 1))
+        else:
+            found.failure = error.message
     except OSError as error:
         found.failure = f"cannot be read ({(error.strerror or 'error').lower()})"
     return found
+
+
+def _modular(file: InputFile) -> list[bytes]:
+    """Give the keys that a Parquet file names which is encrypted as a whole (modular encryption)."""
+    if file.filesystem is not None:
+        return []
+    try:
+        with open(file.path, "rb") as stream:  # noqa: PTH123 - the path as written
+            names = master_keys(stream)
+    except (OSError, ValueError, KeyError, TypeError):  # no such file, or damaged: what was said of it stands
+        return []
+    ids = [name.removeprefix(MODULAR_PREFIX) for name in names if name.startswith(MODULAR_PREFIX)]
+    return [bytes.fromhex(key_id) for key_id in ids if _KEY_ID.fullmatch(key_id)]
+
+
+_KEY_ID = re.compile("[0-9a-f]{8}")
 
 
 def files_of(path: str) -> list[str]:

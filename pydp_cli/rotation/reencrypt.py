@@ -14,7 +14,7 @@ from typing import Any
 
 from pydp_cli.errors import InputError, PydpError, Refused, UsageError
 from pydp_cli.keys.keyring import Keyring
-from pydp_cli.pipeline.key_scan import FileKeys, Policy, not_telling, scan_paths, scan_policy
+from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy, untold
 from pydp_cli.pipeline.reencrypt import CellFile, Moves, check_reencrypted, reencrypt_file
 from pydp_cli.rewrite.recovery import carried_out
 from pydp_cli.rewrite.transaction import Transaction
@@ -121,10 +121,10 @@ def _files(rotation: Rotation) -> Iterator[FileKeys]:
 
 def _untold(found: FileKeys, rotation: Rotation) -> list[str]:
     """Name the columns of a file that are under the key, and neither they nor the file tell under which version."""
-    if rotation.policy is None or found.dataset is None or found.failure is not None:
+    if rotation.policy is None:
         return []
-    columns = not_telling(rotation.policy, found.dataset, family=rotation.key.partition("/")[0])
-    return [name for name, key in columns.items() if key in {None, rotation.key} and name not in found.noted]
+    columns = untold(rotation.policy, found, rotation.key.partition("/")[0])
+    return [name for name, key in columns.items() if key in {None, rotation.key}]
 
 
 def _refuse_untold(files: list[FileKeys], rotation: Rotation) -> None:

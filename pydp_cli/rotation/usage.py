@@ -21,12 +21,11 @@ from pydp_cli.errors import PydpError, Refused, UsageError
 from pydp_cli.keys.changes import destroy, disable
 from pydp_cli.keys.key_version import KeyVersion
 from pydp_cli.keys.keyring import Clock, Keyring, utc_now
-from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy, unscannable
+from pydp_cli.pipeline.key_scan import WHOLE, FileKeys, Policy, scan_paths, scan_policy, untold
 
-PROVABLE = frozenset({"cell", "imported"})
-"""Families of keys whose use shows in the data: every cell names its key. A pseudonym does not."""
+PROVABLE = frozenset({"cell", "imported", "token", "file"})
+"""Families of keys whose use shows in the data, or in what is noted with it. Of a pseudonym nothing shows."""
 
-WHOLE = "(whole file)"
 PLACES_TOLD = 3
 
 
@@ -62,6 +61,10 @@ class Usage:
     unreadable: tuple[tuple[str, str], ...]
     unscannable: tuple[str, ...]
     generation: int
+    by_family: tuple[tuple[str, str], ...] = ()
+    """Each column that is unscannable, with the family of its key."""
+    paths: tuple[str, ...] = ()
+    """What was looked through besides the datasets of a policy, which know of no whole files."""
 
     def of(self, key_id: bytes) -> KeyUsage:
         """Give what is under one version."""
@@ -112,7 +115,13 @@ def usage(
             files.setdefault(found.path, found)
             if progress is not None:
                 progress(found)
-    return _summed(keyring, tuple(files.values()), tuple(unscannable(policy)) if policy is not None else ())
+    blind = [
+        (family, f'{found.path}, column "{name}"')
+        for found in files.values()
+        for family in ("cell", "token")
+        for name in (untold(policy, found, family) if policy is not None else ())
+    ]
+    return replace(_summed(keyring, tuple(files.values()), tuple(blind)), paths=tuple(paths))
 
 
 def prove_unused(used: Usage, key_id: bytes) -> str:
@@ -130,12 +139,18 @@ def prove_unused(used: Usage, key_id: bytes) -> str:
             f"nothing in the data tells what was made with {version.label}",
             hint="`pydp keys destroy --accept-loss` destroys it all the same",
         )
+    if version.name.partition("/")[0] == "file" and not used.paths:
+        raise Refused(
+            "a policy does not tell where files are that are encrypted as a whole",
+            hint="name the folders in which they are, too",
+        )
     if used.unreadable:
         place, reason = used.unreadable[0]
         others = f", and {len(used.unreadable) - 1:,} more" if len(used.unreadable) > 1 else ""
         raise Refused(f"could not be looked through: {reason}{others}", place=place, hint="a key could be needed there")
-    if used.unscannable:
-        raise Refused("the values of a column do not tell which key they are under", place=used.unscannable[0])
+    for family, place in used.by_family:
+        if family == version.name.partition("/")[0]:
+            raise Refused("the values of a column do not tell which key they are under", place=place)
     return used.digest
 
 
@@ -164,7 +179,7 @@ def as_envelope(found: FileKeys) -> FileKeys:
     return FileKeys(found.path, found.dataset, found.size, noted={WHOLE: Counter(dict.fromkeys(ids, 1))})
 
 
-def _summed(keyring: Keyring, files: tuple[FileKeys, ...], blind: tuple[str, ...]) -> Usage:
+def _summed(keyring: Keyring, files: tuple[FileKeys, ...], blind: tuple[tuple[str, str], ...]) -> Usage:
     cells: Counter[bytes] = Counter()
     columns: Counter[bytes] = Counter()
     in_files: Counter[bytes] = Counter()
@@ -184,4 +199,5 @@ def _summed(keyring: Keyring, files: tuple[FileKeys, ...], blind: tuple[str, ...
     known = {version.key_id for version in keyring.versions()}
     unknown = {key.hex(): count for key, count in sorted(cells.items()) if key not in known}
     unreadable = tuple((file.path, file.failure) for file in files if file.failure is not None)
-    return Usage(keys, unknown, files, unreadable, blind, keyring.generation)
+    places_told = tuple(place for _, place in blind)
+    return Usage(keys, unknown, files, unreadable, places_told, keyring.generation, blind)

@@ -19,6 +19,7 @@ from pydp_cli.crypto.cells import (
     open_cells,
     seal_base64,
     seal_cells,
+    under_key,
 )
 from pydp_cli.errors import BadValue, Tampered, WrongKey
 from pydp_cli.transforms.canonical import canonical_text
@@ -65,6 +66,9 @@ class Bound:
         return canonical_text(column if self.undo is None else self.undo(column, rows))
 
 
+_ROWS_LOOKED_AT = 256
+
+
 @dataclass(frozen=True)
 class EncryptCells:
     """Encrypts a column; `as_text` says that cells are base64."""
@@ -78,7 +82,12 @@ class EncryptCells:
     as_text: bool
 
     def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
-        """Encrypt the column; `rows` hold the columns that the cells are bound to."""
+        """Encrypt the column; `rows` hold the columns that the cells are bound to.
+
+        Raises `BadValue` where the column holds cells: nobody would know how often it has to be decrypted.
+        """
+        if _may_hold_cells(column.type) and self._has_cells(column):
+            raise BadValue("the column is encrypted already", hint="`pydp decrypt` it first, or leave it out")
         seal = seal_base64 if self.as_text else seal_cells
         return seal(
             to_cell_text(column),
@@ -88,6 +97,12 @@ class EncryptCells:
             [bound.text(rows) for bound in self.bind],
             deterministic=self.deterministic,
             plaintext=self.plaintext,
+        )
+
+    def _has_cells(self, column: pa.Array) -> bool:
+        """Look for cells under this key everywhere, and under any key in the first rows."""
+        return bool(under_key(column, self.key_id).true_count) or looks_encrypted(
+            column.slice(0, _ROWS_LOOKED_AT), frozenset()
         )
 
 
@@ -181,6 +196,10 @@ def looks_encrypted(column: pa.Array, key_ids: frozenset[bytes]) -> bool:
     present = len(column) - column.null_count
     found = count_by_key(column)
     return any(key_id in key_ids for key_id in found) or 2 * sum(found.values()) > present
+
+
+def _may_hold_cells(kind: pa.DataType) -> bool:
+    return is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _note(rows: Rows, column: str, count: int) -> None:

@@ -175,3 +175,15 @@ def test_prints_the_policy_that_set_stands_for(work):
     result = work.pydp("encrypt", "people.csv", "--set", "email=deterministic", "--print-policy")
     assert result.code == 0
     assert "deterministic" in result.out
+
+
+@pytest.mark.parametrize("mode", ["random", "deterministic"])
+def test_what_is_encrypted_already_is_refused_and_not_encrypted_again(work, mode):
+    once = work.pydp("encrypt", "people.csv", "-o", "once.csv", "--set", f"email={mode}", *KEYS)
+    assert once.code == 0, once.err
+    twice = work.pydp("encrypt", "once.csv", "-o", "twice.csv", "--set", "email=random", *KEYS)
+    assert (twice.code, "the column is encrypted already" in twice.err) == (2, True)
+    assert 'column "email"' in twice.err
+    assert not work.path("twice.csv").exists()
+    other = work.pydp("encrypt", "once.csv", "-o", "other.csv", "--set", "name=random", *KEYS)
+    assert other.code == 0, other.err

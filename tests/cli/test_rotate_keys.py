@@ -375,3 +375,32 @@ datasets:
     other_columns: keep
     columns: {id: {encrypt: {mode: deterministic, domain: person}}}
 """
+
+
+def test_what_was_rotated_is_in_the_audit_log(encrypted):
+    rotate(encrypted, "data", "--mode", "reencrypt")
+    [entry] = [
+        json.loads(line)["details"]
+        for line in encrypted.read(".pydp/audit/000000.jsonl").splitlines()
+        if '"rotate-keys.done"' in line
+    ]
+    assert (entry["mode"], entry["cells"], entry["files_count"], entry["quarantined_count"]) == ("reencrypt", 8, 2, 0)
+    rotate(encrypted, "data", "--mode", "reencrypt", "--dry-run")
+    assert encrypted.read(".pydp/audit/000000.jsonl").count("rotate-keys.done") == 1
+
+
+def test_no_key_is_destroyed_while_anything_is_held(encrypted):
+    policy = "version: 1\nkeyring: ring\ndatasets:\n  all: {path: data/*, other_columns: keep}\n"
+    encrypted.write("pydp.yml", policy)
+    rotate(encrypted, "data", "--mode", "reencrypt")
+    assert encrypted.pydp("hold", "add", "--dataset", "all", "--matter", "Tax").code == 0
+    done = rotate(encrypted, "--mode", "retire", "-p", "pydp.yml", code=5)
+    assert "H0001" in done.err
+    [old, _] = versions(encrypted)
+    assert encrypted.pydp("keys", "destroy", old, "-p", "pydp.yml", "--key-file", "key").code == 5
+    loss = ("--accept-loss", old, "-p", "pydp.yml", "--key-file", "key")
+    assert encrypted.pydp("keys", "destroy", old, *loss).code == 5
+    assert counts(encrypted)[0] == ("enabled", 0)
+    assert encrypted.pydp("hold", "lift", "H0001", "--because", "over").code == 0
+    rotate(encrypted, "--mode", "retire", "-p", "pydp.yml")
+    assert counts(encrypted)[0] == ("destroyed", 0)

@@ -81,3 +81,35 @@ def test_a_keyring_that_changed_after_the_scan_makes_it_void(data):
 def test_nothing_to_look_through_is_an_error(data):
     with pytest.raises(UsageError):
         usage(data.place.open())
+
+
+def test_whole_files_and_modular_parquet_count_under_the_file_key(data):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pydp_cli.cli.parquet_modular import modular_of
+    from pydp_cli.datasets.parquet_modular import encrypt_modular
+
+    ring = data.place.open()
+    source, target = data.folder.parent / "plain.parquet", data.folder / "modular.parquet"
+    pq.write_table(pa.table({"a": [1, 2]}), source)
+    encrypt_modular(str(source), str(target), modular_of(ring), "plain")
+    used = usage(ring, paths=[str(data.folder)])
+    of_file = used.of(ring.primary("file").key_id)
+    assert (of_file.files, of_file.cells, used.unreadable) == (1, 1, ())
+    raw = target.read_bytes()
+    target.write_bytes(raw[:-4] + b"PARQ")
+    assert usage(ring, paths=[str(data.folder)]).of(ring.primary("file").key_id).files == 0
+
+
+def test_a_file_key_needs_folders_to_be_looked_through(data):
+    ring = new_version(data.place.open(), "file")
+    old = ring.keys["file"][0].key_id
+    policy = data.place.folder / "pydp.yml" if hasattr(data.place, "folder") else data.folder.parent / "pydp.yml"
+    policy.write_text(f"version: 1\ndatasets:\n  d: {{path: {data.csv}, other_columns: keep}}\n")
+    from pydp_cli.policy.loader import load_policy
+
+    loaded = load_policy(policy)
+    with pytest.raises(Refused, match="does not tell where files are"):
+        prove_unused(usage(ring, policy=loaded), old)
+    assert prove_unused(usage(ring, policy=loaded, paths=[str(data.folder)]), old)

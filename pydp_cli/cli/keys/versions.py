@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,6 +104,7 @@ def destroy(
     from pydp_cli.keys import changes
 
     chosen = key_id_from(key_id)
+    refuse_where_held(access)
     if accept_loss is None:
         ring = _destroyed_unused(chosen, paths or [], access)
     elif key_id_from(accept_loss) != chosen:
@@ -119,6 +121,19 @@ def destroy(
         state=version.state,
         proof=version.proof or None,
     )
+
+
+def refuse_where_held(access: Access) -> None:
+    """Refuse to destroy a key while a legal hold of the policy's is live; without a policy there are none."""
+    from pydp_cli.keys.keyring import utc_now
+    from pydp_cli.policy.loader import find_policy
+
+    if access.policy is None and (access.keyring is not None or find_policy(Path.cwd()) is None):
+        return
+    load_arrow()
+    from pydp_cli.subjects.holds import refuse_destruction
+
+    refuse_destruction(opt.find_and_load_policy(access.policy), utc_now().date(), "destroying a key")
 
 
 def _destroyed_unused(key_id: bytes, paths: list[str], access: Access) -> Keyring:
