@@ -91,12 +91,12 @@ def anonymize(
             loaded = loaded.with_other_columns(dataset, other_columns)
     if purpose is not None and adhoc:
         raise UsageError("--purpose needs a policy that says what is allowed", hint="name one with -p")
-    refine = None
-    if purpose is not None:
-        from pydp_cli.cli.rights import moment_of
-        from pydp_cli.subjects.purpose import ForPurpose
+    from pydp_cli.cli.rights import moment_of
+    from pydp_cli.subjects.guard import Guard, Refined
+    from pydp_cli.subjects.purpose import ForPurpose
 
-        refine = ForPurpose(loaded, purpose, moment_of(as_of))
+    steps = [] if purpose is None else [ForPurpose(loaded, purpose, moment_of(as_of))]
+    refine = None if adhoc else Refined((*steps, Guard(loaded, in_place=in_place)))
     run_transformation(
         Request(
             command="anonymize",

@@ -31,6 +31,7 @@ COMMANDS = {
     "export-user": ("pydp_cli.cli.export_user", "Write a copy of a person's data, found over all datasets."),
     "erase-user": ("pydp_cli.cli.erase_user", "Erase a person's data in all datasets, with a certificate."),
     "purge": ("pydp_cli.cli.purge", "Delete what is past the time that the policy keeps it for."),
+    "guard": ("pydp_cli.cli.guard", "Leave out of data who was erased before, and comes back."),
     "certificate": ("pydp_cli.cli.certificate", "Check certificates of erasure."),
     "hold": ("pydp_cli.cli.hold", "Keep rows from being deleted while a legal matter is open."),
     "requests": ("pydp_cli.cli.requests", "Keep track of what people asked for, and when it is due."),

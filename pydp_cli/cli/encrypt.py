@@ -132,9 +132,12 @@ def encrypt(
         raise UsageError("--print-policy goes with --set")
     else:
         loaded = opt.find_and_load_policy(access.policy)
+    from pydp_cli.subjects.guard import Guard
+
     run_transformation(
         Request(
             command="encrypt",
+            refine=None if settings else Guard(loaded, by_default=False, in_place=in_place),
             policy=loaded,
             inputs=tuple(inputs or ()),
             output=output,

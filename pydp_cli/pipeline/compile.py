@@ -45,12 +45,17 @@ def compile_pipeline(
     or the policy by itself shows, and `KeyringError` where a treatment needs a key that is not there. Ages count on
     the day `as_of` (default: today, UTC) where the policy names none. Reads no row.
     """
-    planners: dict[str, Planner] = {"anonymize": plan_anonymize, "encrypt": plan_encrypt, "decrypt": plan_decrypt}
+    planners: dict[str, Planner] = {
+        "anonymize": plan_anonymize,
+        "encrypt": plan_encrypt,
+        "decrypt": plan_decrypt,
+        "guard": plan_guard,
+    }
     if purpose not in planners:
         raise UsageError(f'there is no purpose "{purpose}"', hint=f"one of: {', '.join(planners)}")
     if dataset not in policy.datasets:
         raise UsageError(f'the policy has no dataset "{dataset}"', hint=f"one of: {', '.join(policy.datasets)}")
-    if purpose != "decrypt":  # what is encrypted has other types and columns than the policy is written for
+    if purpose in {"anonymize", "encrypt"}:  # what comes back is not yet, or no more, as the policy says
         problems = contradictions(policy) if purpose == "anonymize" else []
         problems += [p for p in check_schema(policy, dataset, schema, purpose=purpose) if p.severity == "error"]
         if problems:
@@ -77,6 +82,11 @@ def compile_pipeline(
 def plan_anonymize(compilation: Compilation) -> tuple[ColumnPlan, ...]:
     """Compile the `anonymize` treatments of all columns."""
     return tuple(_plan_column(compilation, column) for column in compilation.schema)
+
+
+def plan_guard(compilation: Compilation) -> tuple[ColumnPlan, ...]:
+    """Let every column pass as it is."""
+    return tuple(ColumnPlan(column.name, column.type, None, (), column) for column in compilation.schema)
 
 
 def _plan_column(compilation: Compilation, column: pa.Field) -> ColumnPlan:

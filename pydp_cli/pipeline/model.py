@@ -134,6 +134,8 @@ class RowFilter:
     condition: RowCondition
     keep: bool
     reason: str = "a condition of the policy"
+    as_stored: bool = False
+    """Whether the condition is given columns as they are stored, and not of their declared types."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class Pipeline:
         for row_filter in self.filters:
             rows = BatchRows(self, batch)
             condition = row_filter.condition
-            chosen = condition({name: rows.original(name) for name in condition.columns})
+            read = rows.as_read if row_filter.as_stored else rows.original
+            chosen = condition({name: read(name) for name in condition.columns})
             selected = pc.indices_nonzero(chosen if row_filter.keep else pc.invert(chosen))
             dropped[row_filter.reason] += batch.num_rows - len(selected)
             batch = batch.take(selected)
@@ -209,6 +212,10 @@ class BatchRows:
     def note_failures(self, column: str, count: int) -> None:
         """Count cells that failed and were let pass."""
         self.failures[column] += count
+
+    def as_read(self, column: str) -> pa.Array:
+        """Give a column as it is stored."""
+        return self._batch.column(column)
 
     def original(self, column: str) -> pa.Array:
         """Give a column dense, and of its declared type."""

@@ -42,13 +42,18 @@ def columns_of_cells(
     for column in schema:
         if column.name not in columns:
             continue
-        if mark_of(column) is not None:
+        seen = sample is not None and holds_cells(sample.column(column.name), key_ids)
+        if seen or mark_of(column) is not None:
             found.append(column.name)
-        elif sample is not None and is_text(column.type):
-            values = densify(sample.column(column.name))
-            if values.null_count < len(values) and looks_encrypted(values, key_ids):
-                found.append(column.name)
     return found
+
+
+def holds_cells(values: pa.Array, key_ids: frozenset[bytes]) -> bool:
+    """Tell whether a text column holds cells, by what its first values look like."""
+    if not is_text(values.type):
+        return False
+    dense = densify(values)
+    return bool(dense.null_count < len(dense) and looks_encrypted(dense, key_ids))
 
 
 def index_columns(dataset: DatasetPolicy, schema: pa.Schema) -> list[str]:

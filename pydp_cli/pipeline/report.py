@@ -21,6 +21,7 @@ ENCRYPTED = (
     "Encrypted columns tell without the keyring only what `leaks` says of each; the other columns are in clear. "
     "With the keyring everything comes back: keep it apart from this output."
 )
+GUARDED = "As the input was, without the rows of people who were erased. It may hold personal data in clear."
 DECRYPTED = "Decrypted: the output holds personal data in clear."
 
 
@@ -80,6 +81,8 @@ class RunReport:
             return ENCRYPTED
         if self.command == "decrypt":
             return DECRYPTED
+        if self.command == "guard":
+            return GUARDED
         return PSEUDONYMOUS if self.keyed else UNKEYED
 
     def as_json(self) -> dict[str, Any]:

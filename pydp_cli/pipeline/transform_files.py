@@ -52,7 +52,7 @@ class Request:
     measure: bool = False
     as_of: date = field(default_factory=today)
     refine: Callable[[Pipeline, Callable[[], Keyring]], Pipeline] | None = None
-    """Changes each compiled pipeline before it runs: what the purpose of use does not allow is left out."""
+    """Changes each compiled pipeline before it runs: what may not be used, or who was erased, is left out."""
     decryption: Decryption = field(default_factory=Decryption)
 
 
@@ -207,6 +207,8 @@ def needs_key(dataset: DatasetPolicy, purpose: str) -> bool:
     """Tell whether a dataset's treatment for a purpose needs the keyring."""
     if purpose == "encrypt":
         return any(column.encrypt is not None for column in dataset.columns.values())
+    if purpose == "guard":
+        return False
     if purpose != "anonymize":
         return True
     return any(step.options.info.keyed for column in dataset.columns.values() for step in column.anonymize or ())

@@ -38,6 +38,7 @@ from pydp_cli.transforms.treatment import WHEN, StepSpec, plain, read_treatment,
 
 DECIDE = "decide"
 OtherColumns = Literal["error", "drop", "keep"]
+Guard = Literal["drop", "refuse", "pass"]
 
 
 def _treatment(raw: Any) -> tuple[StepSpec, ...]:
@@ -193,6 +194,10 @@ class DatasetPolicy(PolicyModel):
     ] = None
     retention: Retention | None = None
     erase: Erase | None = None
+    guard: Annotated[
+        Guard | None,
+        Field(description="Rows of people who were erased: drop them, refuse them, or let them pass."),
+    ] = None
     purposes: Names = ()
     subject: Annotated[str | None, Field(description="Whom a row is about.")] = None
     other_people: Annotated[Names, Field(description="Columns about other people, left out of exports.")] = ()

@@ -16,7 +16,7 @@ from pydp_cli.transforms.findings import did_you_mean
 from pydp_cli.transforms.treatment import StepSpec
 from pydp_cli.transforms.types import NUMBER, TEMPORAL, is_text
 
-Purpose = Literal["anonymize", "encrypt", "decrypt"]
+Purpose = Literal["anonymize", "encrypt", "decrypt", "guard"]
 
 
 def check_schema(

@@ -1,12 +1,13 @@
 """Suppression: who was erased, as keyed hashes, so that people who come back by a restore or a new import are found.
 
 The list is a chained log of its own (`suppression/audit` in the state folder). It names nobody: a reference is the
-keyed hash of an identifier, and only the keyring makes the same one again.
+keyed hash of an identifier, and only the keyring makes the same one again. Who becomes a customer again is taken off it
+by an entry of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import pyarrow as pa
 
 from pydp_cli.audit.log import Clock, append_all
 from pydp_cli.audit.signing import Signer
-from pydp_cli.audit.verify import entries
+from pydp_cli.audit.verify import entries, verify
+from pydp_cli.errors import Tampered
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.references import ReferenceKey, digest_in, reference_key
 from pydp_cli.policy.identity_text import identity_text
@@ -44,7 +46,7 @@ def suppress(
     signer: Signer | None = None,
 ) -> int:
     """Note the identifiers of erased people that are not noted yet; gives how many are new."""
-    known = {tuple(pair) for pair in _references(state_dir)}
+    known = set(_references(state_dir))
     new: dict[tuple[str, str], None] = {}
     for identities in people:
         for space, values in identities.items():
@@ -54,9 +56,36 @@ def suppress(
                 pair = (space, key.written(digest))
                 if pair not in known:
                     new[pair] = None
-    pairs = [list(pair) for pair in new]
+    return _append(state_dir, "suppression.added", list(new), clock=clock, signer=signer)
+
+
+def readmit(
+    state_dir: Path,
+    keyring: Keyring,
+    people: Iterable[Subject],
+    *,
+    clock: Clock,
+    signer: Signer | None = None,
+) -> int:
+    """Take identifiers off the list, for people who are customers again; gives how many were on it."""
+    listed = set(_references(state_dir))
+    by_space: dict[str, set[bytes]] = {}
+    for space, reference in listed:
+        by_space.setdefault(space, set()).add(bytes.fromhex(reference.partition("-")[0]))
+    lifted: dict[tuple[str, str], None] = {}
+    for person in people:
+        for space, value in person.given:
+            for key_id in sorted(by_space.get(space, ())):
+                pair = (space, reference_key(keyring, space, key_id=key_id).reference(value))
+                if pair in listed:
+                    lifted[pair] = None
+    return _append(state_dir, "suppression.lifted", list(lifted), clock=clock, signer=signer)
+
+
+def _append(state_dir: Path, event: str, pairs: list[tuple[str, str]], *, clock: Clock, signer: Signer | None) -> int:
     lines = [
-        ("suppression.added", {"people": pairs[at : at + PEOPLE_A_LINE]}) for at in range(0, len(pairs), PEOPLE_A_LINE)
+        (event, {"people": [list(pair) for pair in pairs[at : at + PEOPLE_A_LINE]]})
+        for at in range(0, len(pairs), PEOPLE_A_LINE)
     ]
     if lines:
         append_all(suppression_folder(state_dir), lines, clock=clock, signer=signer)
@@ -78,8 +107,13 @@ class Suppressed:
         return found
 
 
+def identities_on_list(state_dir: Path) -> set[str]:
+    """Name the identities of which somebody is on the list; needs no key."""
+    return {space for space, _ in _references(state_dir)}
+
+
 def suppressed(state_dir: Path, keyring: Keyring) -> dict[str, Suppressed]:
-    """Give for each identity the people who were erased."""
+    """Give for each identity the people who were erased; raises `Tampered` where the list was changed."""
     by_key: dict[tuple[str, bytes], list[bytes]] = {}
     for space, reference in _references(state_dir):
         by_key.setdefault((space, bytes.fromhex(reference.partition("-")[0])), []).append(digest_in(reference))
@@ -113,8 +147,19 @@ def returned(catalogue: Catalogue, keyring: Keyring) -> list[Subject]:
     return [Subject((pair,)) for pair in found]
 
 
-def _references(state_dir: Path) -> Iterator[tuple[str, str]]:
-    """Give pairs of an identity and a reference."""
-    for entry in entries(suppression_folder(state_dir)):
+def _references(state_dir: Path) -> list[tuple[str, str]]:
+    """Give pairs of an identity and a reference, of those who are on the list now."""
+    folder = suppression_folder(state_dir)
+    findings = verify(folder).findings
+    if findings:
+        hint = "restore the state folder: without it, people who were erased are not recognised"
+        raise Tampered(f"the list of erased people: {findings[0].message}", place=findings[0].place, hint=hint)
+    listed: dict[tuple[str, str], None] = {}
+    for entry in entries(folder):
+        pairs = ((space, reference) for space, reference in entry.details.get("people", ()))
         if entry.event == "suppression.added":
-            yield from entry.details["people"]
+            listed |= dict.fromkeys(pairs)
+        elif entry.event == "suppression.lifted":
+            for pair in pairs:
+                listed.pop(pair, None)
+    return list(listed)
