@@ -32,10 +32,14 @@ def pseudonyms_of(
         return
     slim = policy.datasets[dataset].model_copy(
         update={
-            "columns": {column: treated.model_copy(update={"type": None, "encrypt": None})},
+            "columns": {column: treated.model_copy(update={"type": None, "encrypt": None, "retention": None})},
             "other_columns": "keep",
             "keep_rows": None,
             "drop_rows": None,
+            "retention": None,  # it may name columns that are not here, as may the others
+            "erase": None,
+            "other_people": (),
+            "opt_out": {},
         }
     )
     changed = policy.model_copy(update={"datasets": {**policy.datasets, dataset: slim}})

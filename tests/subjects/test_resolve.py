@@ -193,6 +193,14 @@ def treat(company, command, dataset, source, target):
     transform_files(request, lambda: company.keyring)
 
 
+def test_pseudonymised_keys_are_searched_whatever_else_the_dataset_has_rules_for(company):
+    company.change_policy(
+        "    columns:\n      id: keep\n",
+        "    retention: {clock: total, keep: P1Y}\n    other_people: [total]\n    columns:\n      id: keep\n",
+    )
+    assert rows_of(company.find("customer_id=1", keyring=company.keyring)) == ANNA
+
+
 def test_pseudonymised_copies_are_searched_under_their_key(company):
     treat(company, "anonymize", "customers", "data/customers/a.parquet", "data/copy.parquet")
     text = "  copy:\n    path: data/copy.parquet\n    links: {id: customers.id}\n    identifiers: {email: email}\n"
