@@ -110,20 +110,32 @@ Example:
 def export(
     *,
     policy: opt.PolicyFile = None,
-    format_: Annotated[str, typer.Option("--format", help="jsonl: the lines as they are; or csv.")] = "jsonl",
+    format_: Annotated[str, typer.Option("--format", help="jsonl: the lines as they are; csv; or ocsf.")] = "jsonl",
     event: Events = None,
     since: Since = None,
     until: Until = None,
 ) -> None:
-    """Write entries to stdout, for other programs."""
-    if format_ not in {"jsonl", "csv"}:
-        raise UsageError("--format is one of: jsonl, csv")
+    """Write entries to stdout, for other programs.
+
+    `ocsf` are events of the Open Cybersecurity Schema Framework (API Activity), one a line, as a SIEM takes them.
+    """
+    if format_ not in {"jsonl", "csv", "ocsf"}:
+        raise UsageError("--format is one of: jsonl, csv, ocsf")
     if format_ == "jsonl":
         for entry in _entries(policy, event, since, until):
             print(entry.to_line().decode())
         return
     import csv
     import json as json_
+
+    if format_ == "ocsf":
+        from importlib.metadata import version
+
+        from pydp_cli.audit.ocsf import ocsf_event
+
+        for entry in _entries(policy, event, since, until):
+            print(json_.dumps(ocsf_event(entry, version("pydp-cli")), sort_keys=True, ensure_ascii=False))
+        return
 
     writer = csv.writer(sys.stdout)
     writer.writerow(["seq", "time", "event", "user", "host", "details"])

@@ -60,9 +60,15 @@ class LookUp:
 
 
 def _whose(column: pa.Array, values: pa.Array, subjects: npt.NDArray[np.int32]) -> pa.Int32Array | None:
-    if len(values) <= COMPARED_VALUES and not any(pc.any(pc.equal(column, value)).as_py() for value in values):
-        return None  # to compare costs a fraction of hashing, and most batches hold nobody
-    return pa.array(subjects).take(pc.index_in(column, value_set=values))
+    if len(values) > COMPARED_VALUES:
+        return pa.array(subjects).take(pc.index_in(column, value_set=values))
+    found = None  # to compare costs a fraction of hashing, and most batches hold nobody
+    for value, subject in zip(values, subjects.tolist(), strict=True):
+        equal = pc.equal(column, value).fill_null(False)
+        if equal.true_count:
+            others = pa.scalar(None, pa.int32()) if found is None else found
+            found = pc.if_else(equal, pa.scalar(subject, pa.int32()), others)
+    return found
 
 
 @dataclass

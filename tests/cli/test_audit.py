@@ -1,6 +1,7 @@
 """`pydp audit` as a user runs it."""
 
 import json
+from hashlib import sha256
 
 import pytest
 
@@ -51,6 +52,15 @@ def test_the_log_is_exported_as_it_is_and_as_a_table(logged):
     assert logged.pydp("audit", "export").out == segment(logged).read_text()
     assert logged.pydp("audit", "export", "--format", "csv").out.startswith("seq,time,event")
     assert logged.pydp("audit", "export", "--format", "xml").code == 2
+
+
+def test_the_log_is_exported_for_a_siem(logged):
+    done = logged.pydp("audit", "export", "--format", "ocsf", "--event", "export-user")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    lines = segment(logged).read_text().splitlines()
+    assert [event["metadata"]["uid"] for event in events] == [sha256(line.encode()).hexdigest() for line in lines[1:]]
+    assert {event["type_uid"] for event in events} == {600_302}  # API Activity: Read
+    assert [event["unmapped"]["details"] for event in events] == [json.loads(line)["details"] for line in lines[1:]]
 
 
 def test_an_anchor_kept_elsewhere_notices_an_end_that_is_cut_off(logged):
