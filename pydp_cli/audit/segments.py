@@ -57,7 +57,7 @@ class Folder:
         """List the segments that have a file of a kind, `jsonl` or `seal`."""
         try:
             names = [path.name for path in self.path.iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         found = (_SEGMENT.fullmatch(name) for name in names)
         return sorted(int(match[1]) for match in found if match and match[2] == kind)
