@@ -25,16 +25,17 @@ from pydp_cli.errors import InputError
 
 @dataclass(frozen=True)
 class GroupChunk:
-    """One row group of a file, which whoever gets it reads by itself."""
+    """One row group of a file, or some of its columns, which whoever gets it reads by itself."""
 
     path: str
     name: str
     state: State
     group: int
+    columns: tuple[str, ...] | None = None
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """Decode the row group; raises `InputError` where the file is no longer what it was."""
-        for chunk in _opened(self.path, self.name, self.state).chunks_of(self.group):
+        for chunk in _opened(self.path, self.name, self.state).chunks_of(self.group, self.columns):
             yield from chunk.read()
 
 
@@ -52,6 +53,7 @@ class SourceByGroups:
     whole: ParquetSource
     path: str
     state: State
+    columns: tuple[str, ...] | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -62,14 +64,14 @@ class SourceByGroups:
         """Yield the row groups that have rows."""
         for group, rows in enumerate(self.whole.group_rows):
             if rows:
-                yield GroupChunk(self.path, self.whole.name, self.state, group)
+                yield GroupChunk(self.path, self.whole.name, self.state, group, self.columns)
 
 
-def by_groups(source: object) -> SourceByGroups | None:
-    """Give the file by its row groups, where there are several and it can be opened again."""
+def by_groups(source: object, columns: tuple[str, ...] | None = None) -> SourceByGroups | None:
+    """Give the file, or some of its columns, by its row groups, where there are several and it can be opened again."""
     if not isinstance(source, ParquetSource) or source.path is None or sum(rows > 0 for rows in source.group_rows) < 2:
         return None
-    return SourceByGroups(source, source.path, state_of(source.path))
+    return SourceByGroups(source, source.path, state_of(source.path), columns)
 
 
 @dataclass(frozen=True)

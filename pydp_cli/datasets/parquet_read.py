@@ -95,12 +95,12 @@ class ParquetSource:
         for group in range(self.num_row_groups):
             yield from self.chunks_of(group)
 
-    def chunks_of(self, group: int) -> Iterator[BatchChunk]:
-        """Yield the batches of one row group."""
+    def chunks_of(self, group: int, columns: Sequence[str] | None = None) -> Iterator[BatchChunk]:
+        """Yield the batches of one row group, or of some of its columns."""
         left = self.group_rows[group]
         with explained(self.name, group):
             batches = self._parquet.iter_batches(
-                batch_size=self._batch_rows(group), row_groups=[group], use_threads=False
+                batch_size=self._batch_rows(group), row_groups=[group], columns=columns, use_threads=False
             )
             while left > 0:
                 batch = next(batches, None)

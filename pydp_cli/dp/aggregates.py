@@ -51,6 +51,28 @@ class Totals:
             else:
                 self._add_cells(feature, at * feature.count + values)
 
+    def add(self, other: Totals) -> None:
+        """Add the totals of other shards."""
+        self.people += other.people
+        self.rows += other.rows
+        for feature, present in other.present.items():
+            self.present[feature] = self.present.get(feature, 0) + present
+        for feature, sums in other.sums.items():
+            _add(self.sums, feature, sums)
+        for feature, squares in other.squares.items():
+            _add(self.squares, feature, squares)
+        for feature, bins in other.bins.items():
+            before = self.bins.get(feature)
+            if before is None:
+                self.bins[feature] = bins
+            elif isinstance(before, dict) and isinstance(bins, dict):
+                for cell, count in bins.items():
+                    before[cell] = before.get(cell, 0) + count
+            else:
+                assert not isinstance(before, dict)
+                assert not isinstance(bins, dict)
+                self.bins[feature] = before + bins
+
     def bins_of(self, feature: Feature, group: int, count: int) -> Ints:
         """Give the bins of one group."""
         tally, start = self.bins.get(feature, {}), group * count

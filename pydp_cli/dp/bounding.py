@@ -8,6 +8,7 @@ their rows from what is kept and changes nothing else, which is what the sensiti
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,16 @@ PERSON, GROUP, VALUES = 0, 1, 2
 """The columns of a matrix of rows."""
 
 
-def bound(rows: Ints, groups: int, rows_per_group: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Give the rows that count, and which of them is the first of its person in its group."""
+def bound(
+    rows: Ints, groups: int, rows_per_group: int, seed: Sequence[int] | None = None
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Give the rows that count, and which of them is the first of its person in its group.
+
+    The same rows in the same order and the same `seed` give the same choice; without one it is fresh.
+    """
     if len(rows) == 0:
         return rows, np.zeros(0, bool)
-    generator = np.random.Generator(np.random.PCG64(secrets.randbits(128)))
+    generator = np.random.Generator(np.random.PCG64(seed if seed is not None else secrets.randbits(128)))
     by_person = np.argsort(rows[:, PERSON])
     rows = rows[by_person]
     person = np.cumsum(_starts(rows[:, PERSON]), dtype=np.uint64) - np.uint64(1)

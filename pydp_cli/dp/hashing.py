@@ -19,10 +19,10 @@ Words = npt.NDArray[np.uint64]
 
 
 class PersonHash:
-    """A hash function drawn at random."""
+    """A hash function drawn at random, or that of a `seed`."""
 
-    def __init__(self) -> None:
-        self._seed = secrets.randbits(256)
+    def __init__(self, seed: int | None = None) -> None:
+        self._seed = secrets.randbits(256) if seed is None else seed
         self._keys: list[Words] = []
 
     def of(self, column: pa.Array) -> Words:

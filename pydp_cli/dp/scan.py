@@ -59,6 +59,14 @@ class Scan:
     parses: tuple[tuple[str, Parse], ...]
     as_text: bool
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What has to be decoded of a file."""
+        wanted = {feature.column for feature in self.features} | {group.name for group in self.question.group_by}
+        wanted |= set(self.condition.columns) if self.condition is not None else set()
+        wanted |= {self.question.user} if self.question.user is not None else set()
+        return tuple(sorted(wanted))
+
     def of(self, batch: pa.RecordBatch) -> Scanned:
         """Give the rows that have a person and a group, and meet the condition."""
         question = self.question

@@ -60,7 +60,7 @@ def test_shards_give_back_what_they_were_given_also_from_disk(tmp_path):
 def test_what_is_spilled_cannot_be_read(tmp_path):
     shards = Shards(2, tmp_path, memory_bytes=100)
     shards.add(np.full((1000, 2), 0x4141414141414141, np.int64))
-    with Path(f"/proc/self/fd/{shards._file}").open("rb") as spilled:
+    with Path(f"/proc/self/fd/{shards._stores[0]._file}").open("rb") as spilled:
         content = spilled.read()
     shards.close()
     assert len(content) >= 16_000
