@@ -20,6 +20,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from pydp_cli.errors import InputError, TemporaryFailure, UsageError
 from pydp_cli.rewrite.fingerprint import Fingerprint, digest_of
 from pydp_cli.rewrite.journal import Journal, Record, open_journals, sync_folder
 
+_SYNCED_TOGETHER, _SYNCED_ALONE, _SYNCS_AT_ONCE = 64, 4, 8
 _NAME_BYTES = 180  # of the target's name; file systems allow 255 in all
 UNFINISHED = "finish it with --resume, or undo it with --abort if it was not committed"
 
@@ -57,6 +59,8 @@ class Transaction:
     id: str
     planned: dict[str, Fingerprint] = field(default_factory=dict)
     _changes: dict[str, Record] = field(default_factory=dict)
+    _unsynced: list[tuple[int, str]] = field(default_factory=list)
+    """Staged files that are not on the disk yet: an open descriptor, and what the file is to replace."""
     _ended: bool = False
 
     @classmethod
@@ -111,7 +115,7 @@ class Transaction:
             yield cast("BinaryIO", stream)
             stream.flush()
             copy_attributes(real, descriptor, place=real)
-            os.fsync(descriptor)
+            self._unsynced.append((os.dup(descriptor), real))
             stream.close()
         except BaseException as error:
             stream.abandon()
@@ -125,6 +129,8 @@ class Transaction:
             except BaseException:  # the other files of the transaction may be committed without this one
                 os.unlink(temp)  # noqa: PTH108 - paths are strings here
                 raise
+        if len(self._unsynced) >= _SYNCED_TOGETHER:
+            self._sync()
         after = Fingerprint.take(temp)
         self._changes[real] = {"action": "replace", "sha256": after.sha256, "size": after.size}
 
@@ -142,6 +148,7 @@ class Transaction:
 
     def commit(self) -> Outcome:
         """Make all changes; raises `TemporaryFailure` where that is interrupted, to be finished by `resume`."""
+        self._sync()
         for folder in sorted({os.path.dirname(path) for path in self._changes}):  # noqa: PTH120
             sync_folder(Path(folder))
         self.journal.append("commit", files=self._changes)
@@ -158,13 +165,34 @@ class Transaction:
     def abort(self) -> None:
         """Remove what is staged; nothing was changed."""
         self._ended = True
+        while self._unsynced:
+            os.close(self._unsynced.pop()[0])
         undo(self.journal)
+
+    def _sync(self) -> None:
+        """Bring what is staged to the disk; of many files several at a time, which file systems write as one."""
+        if len(self._unsynced) > _SYNCED_ALONE:
+            with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+                list(pool.map(_synced, self._unsynced))
+        else:
+            for one in self._unsynced:
+                _synced(one)
+        while self._unsynced:
+            os.close(self._unsynced.pop()[0])
 
     def _planned(self, path: str | Path) -> str:
         real = os.path.realpath(path)
         if real not in self.planned:
             raise ValueError("a file is changed only after it was planned")
         return real
+
+
+def _synced(one: tuple[int, str]) -> None:
+    descriptor, real = one
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise output_error(error, real) from error
 
 
 def staged_path(real: str, transaction: str) -> str:

@@ -73,7 +73,7 @@ def test_no_fault_loses_a_cell_and_the_next_run_finishes(rotating):
         }
         assert cells["primary"] == CELLS, f"again after {fault}"
         assert strays(rotating.folder) == [], f"again after {fault}"
-        assert not [path for path in Path(".pydp").rglob("*") if path.suffix == ".jsonl"], f"again after {fault}"
+        assert not list(Path(".pydp/journal").glob("*.jsonl")), f"again after {fault}"
 
 
 NAIVE = """
