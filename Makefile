@@ -28,6 +28,8 @@ bench: .venv/.bench  ## measure pydp beside other tools and the physical limit
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/cells.py
+	$(BIN)/python benchmarks/whole_file.py
+	$(BIN)/python benchmarks/rotation.py
 	$(BIN)/python benchmarks/rights.py
 
 docs: .venv/.dev  ## build the documentation in site/

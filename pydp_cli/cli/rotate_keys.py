@@ -138,6 +138,7 @@ def _key_id(text: str | None) -> bytes | None:
 
 def _rotate(mode: str, key: str, run: _Run, ring: Keyring, results: list[dict[str, Any]]) -> Keyring:
     """Do one mode, and note what came of it."""
+    from pydp_cli.cli.progress import progress_line
     from pydp_cli.rotation.reencrypt import Rotation, reencrypt
     from pydp_cli.rotation.retire import retire
     from pydp_cli.rotation.rewrap_files import rewrap_files
@@ -158,9 +159,12 @@ def _rotate(mode: str, key: str, run: _Run, ring: Keyring, results: list[dict[st
         ring, retired = retire(ring, policy=run.policy, paths=run.paths, dry_run=run.dry_run)
         results.append({"mode": mode, **retired.as_json()})
         return ring
-    rotation = Rotation(run.state_dir, key, run.paths, run.policy, run.workers, run.new_version, run.from_version)
-    step = reencrypt if mode == "reencrypt" else rewrap_files
-    ring, done = step(ring, rotation, dry_run=run.dry_run)
+    with progress_line(run.quiet) as progress:
+        rotation = Rotation(
+            run.state_dir, key, run.paths, run.policy, run.workers, run.new_version, run.from_version, progress
+        )
+        step = reencrypt if mode == "reencrypt" else rewrap_files
+        ring, done = step(ring, rotation, dry_run=run.dry_run)
     results.append({"mode": mode, **done.as_json()})
     return ring
 
@@ -348,6 +352,7 @@ def _line(one: dict[str, Any]) -> str:
             size = f" ({one['size']:,} bytes)" if one["size"] else ""
             under = f" under key {one['new']}"
             if would:
-                under = "; not to be undone: a new version of the key is made"
+                about = f", about {one['seconds']:,} s" if one.get("seconds") is not None else ""
+                under = f"{about}; not to be undone: a new version of the key is made"
             told = f"{would}{mode}: {cells}{len(one['files']):,} files{size}{under}"
     return told

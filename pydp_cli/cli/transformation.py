@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +13,7 @@ import pyarrow as pa
 import typer
 
 from pydp_cli.cli.options import seen_folder
+from pydp_cli.cli.progress import progress_line
 from pydp_cli.cli.render import note, print_grid, print_json, warn
 from pydp_cli.datasets.publish import staged
 from pydp_cli.datasets.signals import Terminated, terminate_as_exception
@@ -22,13 +21,11 @@ from pydp_cli.errors import KeyringError, OutputError, UsageError
 from pydp_cli.keys.keyring import Keyring, open_keyring
 from pydp_cli.pipeline.report import RunReport, warnings_of
 from pydp_cli.pipeline.survey import sample_files
-from pydp_cli.pipeline.transform_files import Progress, Request, Sample, transform_files
+from pydp_cli.pipeline.transform_files import Request, Sample, transform_files
 
 if TYPE_CHECKING:
     from pydp_cli.keys.unlock import Unlock
     from pydp_cli.policy.model import Policy
-
-PROGRESS_AFTER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def run_transformation(request: Request, keyring: Path | None, unlock: Unlock, s
         return
     request = replace(request, measure=showing.report is not None or showing.json)
     try:
-        with terminate_as_exception(), _progress(showing.quiet) as progress:
+        with terminate_as_exception(), progress_line(showing.quiet) as progress:
             report = transform_files(request, unlocked, progress)
     except Terminated as ending:
         raise typer.Exit(128 + ending.signum) from ending
@@ -102,42 +99,6 @@ def keyring_path(policy: Policy | None, named: Path | None) -> Path:
         "this treatment needs a key, and no keyring is named",
         hint="`pydp keys init --keyring FILE` makes one; name it with --keyring or `keyring:` in the policy",
     )
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """Show a progress line on a terminal, for work over a second."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    import time
-
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed:,} rows"),
-        TimeElapsedColumn(),
-    )
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
-    tasks = {}
-    began = time.monotonic()
-
-    def advance(name: str, rows: int) -> None:
-        if name not in tasks:
-            tasks[name] = bar.add_task(Path(name).name)
-        bar.advance(tasks[name], rows)
-        if not bar.live.is_started and time.monotonic() - began > PROGRESS_AFTER_SECONDS:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        if bar.live.is_started:
-            bar.stop()
 
 
 def _write_report(report: RunReport, path: Path) -> None:

@@ -7,12 +7,18 @@ that changes meanwhile is done again.
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydp_cli.errors import InputError, PydpError, Refused, UsageError
+import pyarrow as pa
+
+from pydp_cli.crypto.cells import Place, open_cells, seal_cells
+from pydp_cli.errors import InputError, OutputError, PydpError, Refused, UsageError
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy, untold
 from pydp_cli.pipeline.reencrypt import CellFile, Moves, check_reencrypted, reencrypt_file
@@ -24,6 +30,9 @@ COMMAND = "rotate-keys"
 BATCH_FILES = 64
 BATCH_BYTES = 256 << 20
 ATTEMPTS = 3
+_READINGS = 4
+"""How often a file is read and written: re-encrypted, and checked, as it was and as it is."""
+_TRIED = 20_000
 MOVABLE = frozenset({"cell", "token"})
 NOT_REVERSIBLE = ("new values are encrypted under a new version of the key from the moment it is made",)
 
@@ -52,6 +61,8 @@ class Rotated:
     skipped: list[str] = field(default_factory=list)
     dry_run: bool = False
     size: int = 0
+    seconds: float | None = None
+    """About how long it will take; None where it was done."""
 
     def as_json(self) -> dict[str, Any]:
         """Give the report."""
@@ -84,6 +95,7 @@ def reencrypt(keyring: Keyring, rotation: Rotation, *, dry_run: bool = False) ->
             f'"{rotation.key}" cannot be re-encrypted: what was made with it does not come back',
             hint="cells are under `cell`, tokens under `token`, or under keys of these families",
         )
+    began = time.monotonic()
     files = list(_files(rotation))  # before the key is made: what cannot be found is found now
     _refuse_untold(files, rotation)
     if rotation.new_version and not dry_run:
@@ -99,11 +111,41 @@ def reencrypt(keyring: Keyring, rotation: Rotation, *, dry_run: bool = False) ->
     if dry_run:
         done.files, done.cells = [item.found.path for item in items], sum(item.cells for item in items)
         done.size = sum(item.found.size for item in items)
+        done.seconds = round(_READINGS * (time.monotonic() - began) + done.cells * _seconds_of_a_cell(), 1)
         return keyring, done
     _move_all(keyring, rotation, _with_scopes(items, keyring, rotation, done), moves, done)
     if rotation.new_version and not done.quarantined:
         forget(rotation.state_dir, rotation.key)
     return keyring, done
+
+
+def _seconds_of_a_cell() -> float:
+    """Measure what it costs to bring a cell under another key, and to decrypt what was written and what was there."""
+    key, values = bytes(range(64)), pa.array([f"value {number}" for number in range(_TRIED)])
+    place = Place("measured", "here")
+    began = time.process_time()
+    cells = seal_cells(values, key, b"\0" * 4, place, [], deterministic=False)
+    open_cells(cells, {b"\0" * 4: key}, place, [])
+    return 2 * (time.process_time() - began) / _TRIED
+
+
+def _refuse_full_disk(unit: Sequence[Item]) -> None:
+    """Refuse to begin where what is written beside the files has no room."""
+    needed: dict[int, int] = {}
+    folders: dict[int, str] = {}
+    for item in unit:
+        folder = str(Path(item.found.path).resolve().parent)
+        device = os.stat(folder).st_dev  # noqa: PTH116
+        needed[device] = needed.get(device, 0) + item.found.size + item.found.size // 10
+        folders[device] = folder
+    for device, size in needed.items():
+        free = shutil.disk_usage(folders[device]).free
+        if free < size:
+            raise OutputError(
+                f"needs {size:,} bytes beside the files until they are swapped, and {free:,} are free",
+                place=folders[device],
+                hint="make room, or rotate fewer files at once by naming them",
+            )
 
 
 def _files(rotation: Rotation) -> Iterator[FileKeys]:
@@ -225,6 +267,7 @@ def _move_all(keyring: Keyring, rotation: Rotation, items: list[Item], moves: Mo
 def _move(keyring: Keyring, rotation: Rotation, unit: list[Item], moves: Moves, done: Rotated) -> list[Item]:
     """Re-encrypt the files of one unit, publish them together, and give those that changed meanwhile."""
     by_path = {str(Path(item.found.path).resolve()): item for item in unit}
+    _refuse_full_disk(unit)
     details = {"key": done.key, "new": done.new, "old": list(done.old)}
     with Transaction.begin(rotation.state_dir, COMMAND, details) as transaction:
         failed = [

@@ -86,6 +86,7 @@ def test_dry_run_changes_nothing_and_says_what_cannot_be_undone(encrypted):
     ring = encrypted.path("ring").read_bytes()
     done = rotate(encrypted, "data", "--mode", "reencrypt", "--dry-run")
     assert "8 cells in 2 files" in done.err
+    assert ", about 0" in done.err
     assert "not to be undone" in done.err
     assert {path.name: path.read_bytes() for path in encrypted.path("data").iterdir()} == before
     assert encrypted.path("ring").read_bytes() == ring
@@ -404,3 +405,15 @@ def test_no_key_is_destroyed_while_anything_is_held(encrypted):
     assert encrypted.pydp("hold", "lift", "H0001", "--because", "over").code == 0
     rotate(encrypted, "--mode", "retire", "-p", "pydp.yml")
     assert counts(encrypted)[0] == ("destroyed", 0)
+
+
+def test_where_there_is_no_room_nothing_begins(encrypted, monkeypatch):
+    from pydp_cli.rotation import reencrypt
+
+    before = {path.name: path.read_bytes() for path in encrypted.path("data").iterdir()}
+    real = reencrypt.shutil.disk_usage
+    monkeypatch.setattr(reencrypt.shutil, "disk_usage", lambda path: real(path)._replace(free=100))
+    done = rotate(encrypted, "data", "--mode", "reencrypt", code=2)
+    assert "needs" in done.err
+    assert "100 are free" in done.err
+    assert {path.name: path.read_bytes() for path in encrypted.path("data").iterdir()} == before
