@@ -31,6 +31,7 @@ bench: .venv/.bench  ## measure pydp beside other tools and the physical limit
 	$(BIN)/python benchmarks/whole_file.py
 	$(BIN)/python benchmarks/rotation.py
 	$(BIN)/python benchmarks/rights.py
+	$(BIN)/python benchmarks/erasing.py
 
 docs: .venv/.dev  ## build the documentation in site/
 	$(BIN)/python docs/generate.py

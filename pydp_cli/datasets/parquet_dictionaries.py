@@ -6,9 +6,9 @@ are in the encoding PLAIN: numbers side by side, texts with their length in four
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,24 @@ class Dictionary:
     values: pa.Array
 
 
-def dictionaries(file: Any, name: str) -> Iterator[Dictionary]:
-    """Give the dictionaries of whole numbers and texts, row group by row group.
+class Wanted(Protocol):
+    """Tells which columns are of interest."""
+
+    def __call__(self, column: str, *, is_text: bool) -> bool:
+        """Tell whether a column is; `is_text` where its values are not numbers."""
+        ...
+
+
+def every(column: str, *, is_text: bool) -> bool:
+    """Want all columns."""
+    del column, is_text
+    return True
+
+
+def dictionaries(
+    file: Any, name: str, wanted: Wanted = every, *, without: Collection[str] = ()
+) -> Iterator[Dictionary]:
+    """Give the dictionaries of whole numbers and texts, row group by row group, of the columns that are wanted.
 
     `file` is open for reading in binary. Raises `InputError` where the file is damaged.
     """
@@ -41,9 +57,12 @@ def dictionaries(file: Any, name: str) -> Iterator[Dictionary]:
         footer = Reader(footer_bytes(file)).struct()
         for number, group in enumerate(footer[4]):
             for chunk in group[1]:
+                column = ".".join(part.decode() for part in chunk[3][3])
+                if column in without or not wanted(column, is_text=chunk[3][1] == _BYTE_ARRAY):
+                    continue
                 found = _read(file, chunk[3])
                 if found is not None:
-                    yield Dictionary(number, ".".join(part.decode() for part in chunk[3][3]), found)
+                    yield Dictionary(number, column, found)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError("the Parquet file is damaged", place=name, hint="get it again from its source") from error
 

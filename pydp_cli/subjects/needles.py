@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -42,6 +43,16 @@ class Needles:
 
     def in_column(self, text: pa.StringArray) -> pa.BooleanArray:
         """Tell for each text whether it holds one of them; null holds none."""
+        shortest = min(map(len, (*self.words, *self.phrases)), default=0)
+        long_enough = pc.fill_null(pc.greater_equal(pc.utf8_length(text), shortest), fill_value=False)
+        places = np.flatnonzero(long_enough.to_numpy(zero_copy_only=False))
+        found = np.zeros(len(text), bool)
+        if len(places) and self:
+            some = text if len(places) == len(text) else text.filter(long_enough)
+            found[places] = self._in_long(some).to_numpy(zero_copy_only=False)
+        return pa.array(found)
+
+    def _in_long(self, text: pa.StringArray) -> pa.BooleanArray:
         lowered = pc.utf8_lower(text)
         found = pc.fill_null(pc.is_in(lowered, value_set=pa.array([], pa.string())), fill_value=False)
         if self.words:

@@ -11,7 +11,7 @@ import os
 import zipfile
 import zlib
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +116,12 @@ class _Scan:
         with open(file.path, "rb") as stream:  # noqa: PTH123 - paths are strings here
             if stream.read(4) != b"PAR1":
                 return
+            decoded = _decoded_by_arrow(file.path)
             in_dictionaries = {
-                (one.group, one.column) for one in dictionaries(stream, shown) if self._in_dictionary(one)
-            }
+                (one.group, one.column)
+                for one in dictionaries(stream, shown, self._may_identify, without=decoded)
+                if self._in_dictionary(one)
+            } | set(self._in_texts(file.path, decoded))
         with pq.ParquetFile(file.path) as parquet:
             for key, value in (parquet.metadata.metadata or {}).items():
                 said = value if key != b"ARROW:schema" else b64decode(value)
@@ -155,15 +158,35 @@ class _Scan:
         text = identity_text(values, self.catalogue.identity(space))
         return bool(pc.any(pc.is_in(text, value_set=pa.array(sorted(self.spaces[space]), pa.string()))).as_py())
 
+    def _may_identify(self, column: str, *, is_text: bool) -> bool:
+        """Tell whether a value of a column could be an identifier: numbers are in the columns of people's ids only."""
+        return column in self.columns or (is_text and bool(self.needles))
+
     def _in_dictionary(self, one: Dictionary) -> bool:
         """Tell whether an identifier is among the values of a dictionary, whether rows refer to it or not."""
         if not pa.types.is_binary(one.values.type):
-            return one.column in self.columns and self._has(one.column, one.values)
+            return self._has(one.column, one.values)
         texts = pa.array([value.decode("utf-8", errors="replace") for value in one.values.to_pylist()], pa.string())
         return self._is_in(one.column, texts)
 
+    def _in_texts(self, path: str, columns: Collection[str]) -> Iterator[tuple[int, str]]:
+        """Give the row groups and columns of text whose dictionaries, which Arrow gives whole, hold an identifier."""
+        wanted = [column for column in columns if self._may_identify(column, is_text=True)]
+        if not wanted:
+            return
+        with pq.ParquetFile(path, read_dictionary=wanted) as parquet:
+            leaves = {parquet.schema.column(at).path: at for at in range(len(parquet.schema))}
+            for group in range(parquet.num_row_groups):
+                read = parquet.reader.read_row_group(
+                    group, column_indices=[leaves[column] for column in wanted], use_threads=True
+                )
+                for column in wanted:
+                    if any(self._is_in(column, chunk.dictionary) for chunk in read.column(column).chunks):
+                        yield group, column
+
     def _statistics(self, parquet: Any) -> Iterator[tuple[int, str]]:
         """Give the row groups and columns whose least or greatest value is an identifier."""
+        bounds: dict[tuple[str, type], list[tuple[int, int | str]]] = {}
         for number in range(parquet.metadata.num_row_groups):
             group = parquet.metadata.row_group(number)
             for at in range(group.num_columns):
@@ -171,9 +194,12 @@ class _Scan:
                 statistics = leaf.statistics
                 if statistics is None or not statistics.has_min_max:
                     continue
-                bounds = [bound for bound in (statistics.min, statistics.max) if isinstance(bound, (int, str))]
-                if any(self._is_in(leaf.path_in_schema, pa.array([bound])) for bound in bounds):
-                    yield number, leaf.path_in_schema
+                for bound in (statistics.min, statistics.max):
+                    if isinstance(bound, (int, str)):
+                        bounds.setdefault((leaf.path_in_schema, type(bound)), []).append((number, bound))
+        for (column, _), found in bounds.items():
+            if self._is_in(column, pa.array([bound for _, bound in found])):
+                yield from {(number, column): None for number, bound in found if self._is_in(column, pa.array([bound]))}
 
     def _prose(self, file: InputFile, name: str) -> Iterator[Residue]:
         """Look into the columns of free text; rows that a hold keeps are left out."""
@@ -281,6 +307,20 @@ def _walk(root: str, seen: set[str], *, deep: bool, without: str) -> Iterator[st
             if os.path.realpath(path) not in seen and os.path.isfile(path):  # noqa: PTH113
                 seen.add(os.path.realpath(path))
                 yield path
+
+
+def _decoded_by_arrow(path: str) -> frozenset[str]:
+    """Name the columns of text with dictionaries that Arrow can give as such: those that are in no other column."""
+    with pq.ParquetFile(path) as parquet:
+        kinds = {name: parquet.schema_arrow.field(name).type for name in set(parquet.schema_arrow.names)}
+        groups = [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
+        with_dictionary = {
+            group.column(at).path_in_schema
+            for group in groups
+            for at in range(group.num_columns)
+            if group.column(at).has_dictionary_page
+        }
+    return frozenset(name for name in with_dictionary if name in kinds and pa.types.is_string(kinds[name]))
 
 
 def _is_struct(values: pa.Array) -> bool:
