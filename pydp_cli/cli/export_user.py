@@ -109,11 +109,12 @@ def _consent(policy: Policy, found: Resolution, keyring: Keyring | None) -> dict
 
     if keyring is None or not consent_folder(policy.state_dir).exists():
         return {}
-    return {place: events_of(policy.state_dir, keyring, person.identities) for place, person in enumerate(found.people)}
+    identities = [person.identities for person in found.people]
+    return dict(enumerate(events_of(policy.state_dir, keyring, identities)))
 
 
 def _write(asked: ExportRequest, output: str, *, several: bool) -> list[Exported]:
-    from pydp_cli.subjects.export import export_person
+    from pydp_cli.subjects.export import export_people, export_person
 
     if not several:
         return [export_person(asked, 0, Path(output))]
@@ -121,10 +122,8 @@ def _write(asked: ExportRequest, output: str, *, several: bool) -> list[Exported
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ending = ".zip.age" if asked.recipients else ".zip"
     width = len(str(len(asked.found.people)))
-    return [
-        export_person(asked, place, folder / f"person-{place + 1:0{width}}{ending}")
-        for place in range(len(asked.found.people))
-    ]
+    people = range(1, len(asked.found.people) + 1)
+    return list(export_people(asked, [folder / f"person-{number:0{width}}{ending}" for number in people]))
 
 
 def _verify(path: Path, access: Access, *, json: bool) -> None:

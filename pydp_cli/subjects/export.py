@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from itertools import groupby, islice
@@ -28,12 +28,13 @@ from pydp_cli.subjects.bundle_verify import verify_bundle
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.processing import controller_of, processing_of
 from pydp_cli.subjects.resolve import FileMatches, Person, Resolution
-from pydp_cli.subjects.rows import Left, take_rows
+from pydp_cli.subjects.rows import Collected, Left, Piece, Redaction, joined, take_rows
 from pydp_cli.subjects.search import in_order
 from pydp_cli.subjects.values import csv_rows, json_lines, shown_rows
 
 KEPT_BYTES = 16 << 20
 FEW_ROWS_OF_A_FILE = 10_000
+COLLECTED_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class ExportRequest:
     recipients: Sequence[str] = ()
     force: bool = False
     consent: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    collected: Collected | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,35 @@ def export_person(asked: ExportRequest, place: int, output: Path) -> Exported:
     """
     with _opened(asked, output) as bundle:
         return _write(asked, place, bundle, str(output))
+
+
+def export_people(asked: ExportRequest, outputs: Sequence[Path]) -> Iterator[Exported]:
+    """Write a bundle for everybody, in the order of the resolution.
+
+    The files are read once for as many people as have `COLLECTED_ROWS` rows together, and not once for each person.
+    """
+    first = 0
+    people = asked.found.people
+    while first < len(people):
+        after, rows = first + 1, people[first].rows
+        while after < len(people) and rows + people[after].rows <= COLLECTED_ROWS:
+            rows += people[after].rows
+            after += 1
+        places = range(first, after)
+        yield from (
+            export_person(one, place, outputs[place]) for one in [_collected(asked, places)] for place in places
+        )
+        first = after
+
+
+def _collected(asked: ExportRequest, places: Sequence[int]) -> ExportRequest:
+    if len(places) == 1:
+        return asked
+    collected = Collected()
+    for matches in asked.found.files:
+        if len(matches.rows):
+            collected.add(asked.catalogue, matches, places, keyring=asked.keyring)
+    return replace(asked, collected=collected)
 
 
 @contextmanager
@@ -203,22 +234,32 @@ def _write_data(asked: ExportRequest, place: int, bundle: Bundle, name: str, lef
 
 
 def _batches(asked: ExportRequest, place: int, name: str, left: Left) -> Iterator[pa.RecordBatch]:
+    """Give the person's rows, with what is about other people redacted."""
+    redaction = Redaction(asked.catalogue, name, asked.found.people[place], left)
+    for batch, own in joined(_pieces(asked, place, name, left)):
+        yield redaction.apply(batch, own)
+
+
+def _pieces(asked: ExportRequest, place: int, name: str, left: Left) -> Iterator[Piece]:
     """Give the person's rows, file by file; files in which there are few are read at the same time."""
-    person = asked.found.people[place]
 
-    def taken(matches: FileMatches, noted: Left) -> Iterator[pa.RecordBatch]:
-        return take_rows(asked.catalogue, matches, place, person, keyring=asked.keyring, left=noted)
+    def taken(matches: FileMatches, noted: Left) -> Iterator[Piece]:
+        more: dict[str, Any] = {"keyring": asked.keyring, "collected": asked.collected}
+        return take_rows(asked.catalogue, matches, place, left=noted, **more)
 
-    def few(matches: FileMatches) -> Callable[[], tuple[list[pa.RecordBatch], Left]]:
+    def few(matches: FileMatches) -> Callable[[], tuple[list[Piece], Left]]:
         noted = Left()
         return lambda: (list(taken(matches, noted)), noted)
 
+    def are_few(matches: FileMatches) -> bool:
+        return asked.collected is None and _are_few(matches, len(matches.of(place)))
+
     with_rows = (matches for matches in asked.found.of_dataset(name) if len(matches.of(place)))
-    for is_few, found in groupby(with_rows, lambda matches: _are_few(matches, len(matches.of(place)))):
+    for is_few, found in groupby(with_rows, are_few):
         if is_few:
-            for _, (batches, noted) in in_order(list(found), few):
+            for _, (pieces, noted) in in_order(list(found), few):
                 left.add(noted)
-                yield from batches
+                yield from pieces
         else:
             for matches in found:
                 noted = Left()

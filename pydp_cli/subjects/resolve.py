@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -59,10 +60,19 @@ class FileMatches:
 
     def of(self, person: int, *, mentions: bool = True) -> pa.Int64Array:
         """Give the positions of one person's rows, each once and in order."""
-        chosen = pc.equal(self.people, person)
+        order, people = self._by_person
+        chosen = order[np.searchsorted(people, person) : np.searchsorted(people, person, side="right")]
         if not mentions:
-            chosen = pc.and_(chosen, pc.invert(self.mention))
-        return pa.array(np.unique(self.rows.filter(chosen).to_numpy()))
+            chosen = chosen[~self.mention.to_numpy(zero_copy_only=False)[chosen]]
+        return pa.array(np.unique(self.rows.to_numpy()[chosen]))
+
+    @cached_property
+    def _by_person(
+        self,
+    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int32]]]:
+        people = self.people.to_numpy()
+        order = np.argsort(people, kind="stable")
+        return order, people[order]
 
     def owned(self) -> pa.Int64Array:
         """Give the positions of the rows that are anybody's own."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from pydp_cli.subjects.scan import fingerprint
 FEW_ROWS = 1 << 13
 """Rows of a batch where few rows of a row group are asked for: what follows the last is not decoded."""
 SPARSE = 100
+JOINED_ROWS = 1000
 Positions = npt.NDArray[np.int64]
 
 
@@ -44,20 +46,61 @@ class Left:
         self.redacted += other.redacted
 
 
-def take_rows(
-    catalogue: Catalogue, matches: FileMatches, place: int, person: Person, *, keyring: Keyring | None, left: Left
-) -> Iterator[pa.RecordBatch]:
-    """Give the rows of one person in the order of the file, batch by batch; what is left out is noted in `left`.
+Piece = tuple[pa.RecordBatch, pa.BooleanArray]
+Pieces = Iterator[tuple[Positions, pa.RecordBatch]]
 
-    Raises `TemporaryFailure` where the file is not the one that was searched.
+
+def take_rows(
+    catalogue: Catalogue,
+    matches: FileMatches,
+    place: int,
+    *,
+    keyring: Keyring | None,
+    left: Left,
+    collected: Collected | None = None,
+) -> Iterator[Piece]:
+    """Give the rows of one person in the order of the file, batch by batch, and which of them are the person's own.
+
+    They are taken from those that were collected for several people, where they are there, and else read. Raises
+    `TemporaryFailure` where the file is not the one that was searched.
     """
     rows = matches.of(place).to_numpy()
     if not len(rows):
         return
+    own = matches.of(place, mentions=False)
+    pieces = None if collected is None else collected.of(matches, rows)
+    for positions, batch in pieces or read_rows(catalogue, matches, rows, keyring=keyring, left=left):
+        yield batch, pc.is_in(pa.array(positions), value_set=own)
+
+
+def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Put small pieces of the same columns together: what follows costs as much for one row as for a thousand."""
+    for _, group in groupby(_numbered(pieces), lambda numbered: numbered[0]):
+        batches, owns = zip(*(piece for _, piece in group), strict=True)
+        if len(batches) == 1:
+            yield batches[0], owns[0]
+        else:
+            whole = pa.Table.from_batches(batches).combine_chunks().to_batches()
+            yield whole[0], pa.concat_arrays(owns)
+
+
+def _numbered(pieces: Iterable[Piece]) -> Iterator[tuple[int, Piece]]:
+    """Give the same number to pieces that go together."""
+    number, rows, schema = 0, 0, None
+    for batch, own in pieces:
+        fits = rows + batch.num_rows <= JOINED_ROWS and not any(map(pa.types.is_dictionary, batch.schema.types))
+        if not fits or schema is None or not batch.schema.equals(schema):
+            number, rows, schema = number + 1, 0, batch.schema
+        rows += batch.num_rows
+        yield number, (batch, own)
+
+
+def read_rows(
+    catalogue: Catalogue, matches: FileMatches, rows: Positions, *, keyring: Keyring | None, left: Left
+) -> Pieces:
+    """Read rows of a file, decrypted as far as the keyring can; other people's data is still in them."""
     if fingerprint(matches.file) != matches.fingerprint:
         raise TemporaryFailure("the file changed since it was searched", place=matches.file.path, hint="run again")
-    own = matches.of(place, mentions=False)
-    redaction = _Redaction(catalogue, matches.dataset, person, left)
     dataset = catalogue.policy.datasets[matches.dataset]
     with ExitStack() as closing:
         source = open_source(matches.file, csv_options=dataset.csv, closing=closing)
@@ -71,9 +114,42 @@ def take_rows(
             chunks = source.chunks() if head is None else head.chunks()
             batches = _selected((batch for chunk in chunks for batch in chunk.read()), rows, 0)
         for positions, taken in batches:
-            batch = _with_partitions(_decrypted(taken.drop_columns(hashes), made, left.unreadable), matches.file)
-            is_own = pc.is_in(pa.array(positions), value_set=own)
-            yield redaction.apply(batch, is_own)
+            clear = _decrypted(taken.drop_columns(hashes), made, left.unreadable)
+            yield positions, _with_partitions(clear, matches.file)
+
+
+class Collected:
+    """The rows of several people, read in one pass over the files that hold them."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[tuple[str, str], list[tuple[Positions, pa.RecordBatch]]] = {}
+
+    def add(
+        self, catalogue: Catalogue, matches: FileMatches, people: Sequence[int], *, keyring: Keyring | None
+    ) -> None:
+        """Read the rows of some people of a file.
+
+        A file is left to be read for each person where a column does not open: another person's cell may be why.
+        """
+        rows = np.unique(np.concatenate([matches.of(place).to_numpy() for place in people]))
+        left = Left()
+        pieces = list(read_rows(catalogue, matches, rows, keyring=keyring, left=left)) if len(rows) else []
+        if not left.unreadable:
+            self._pieces[matches.dataset, matches.file.path] = pieces
+
+    def of(self, matches: FileMatches, rows: Positions) -> Pieces | None:
+        """Give some of the rows; None where those of the file are not here."""
+        pieces = self._pieces.get((matches.dataset, matches.file.path))
+        return None if pieces is None else _among(pieces, rows)
+
+
+def _among(pieces: Sequence[tuple[Positions, pa.RecordBatch]], rows: Positions) -> Pieces:
+    for positions, batch in pieces:
+        chosen = rows[np.searchsorted(rows, positions[0]) : np.searchsorted(rows, positions[-1], side="right")]
+        if len(chosen):
+            at = pa.array(np.searchsorted(positions, chosen))
+            columns = [physical.take_rows(column, at) for column in batch.columns]
+            yield chosen, pa.record_batch(columns, batch.schema.names)
 
 
 def _parquet_batches(source: ParquetSource, rows: Positions) -> Iterator[tuple[Positions, pa.RecordBatch]]:
@@ -148,7 +224,7 @@ def _with_partitions(batch: pa.RecordBatch, file: InputFile) -> pa.RecordBatch:
     return pa.record_batch([*batch.columns, *added], [*batch.schema.names, *more])
 
 
-class _Redaction:
+class Redaction:
     """Nulls what is about others: columns about other people, and in a mention whatever identifies its owner."""
 
     def __init__(self, catalogue: Catalogue, dataset: str, person: Person, left: Left) -> None:

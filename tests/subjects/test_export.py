@@ -11,9 +11,10 @@ import pyrage
 import pytest
 
 from pydp_cli.audit.signing import signer_of
+from pydp_cli.datasets.formats import open_source
 from pydp_cli.errors import InputError, OutputError, Refused, TemporaryFailure, UsageError
 from pydp_cli.subjects.bundle_verify import verify_bundle
-from pydp_cli.subjects.export import ExportRequest, export_person
+from pydp_cli.subjects.export import ExportRequest, export_people, export_person
 from pydp_cli.subjects.resolve import resolve
 from pydp_cli.subjects.subject import parse_subjects
 from pydp_cli.subjects.values import csv_rows, json_lines
@@ -318,3 +319,30 @@ def test_many_rows_give_the_same_bundle_as_few(company, monkeypatch, limit):
     monkeypatch.setattr(f"pydp_cli.subjects.export.{limit}", 0)
     many, _ = export(company, name="many.zip")
     assert many.read_bytes() == few.read_bytes()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 100_000])
+def test_copies_for_several_people_are_those_of_each_alone_and_files_are_read_once(company, monkeypatch, rows):
+    monkeypatch.setattr("pydp_cli.subjects.export.COLLECTED_ROWS", rows)
+    catalogue = company.catalogue()
+    people = [parse_subjects([one], catalogue) for one in ("customer_id=1", "customer_id=2", "customer_id=99")]
+    found = resolve(catalogue, people, keyring=company.keyring)
+    asked = ExportRequest(catalogue, found, AS_OF, "1.0", keyring=company.keyring)
+    alone = [company.folder / f"alone{place}.zip" for place in range(3)]
+    for place, path in enumerate(alone):
+        export_person(asked, place, path)
+    read = []
+    monkeypatch.setattr("pydp_cli.subjects.rows.open_source", counted(open_source, read))
+    together = [company.folder / f"together{place}.zip" for place in range(3)]
+    assert [one.rows for one in export_people(asked, together)] == [person.rows for person in found.people]
+    assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
+    if rows == 100_000:
+        assert len(read) == sum(len(matches.rows) > 0 for matches in found.files)
+
+
+def counted(function, calls):
+    def call(*given, **more):
+        calls.append(given)
+        return function(*given, **more)
+
+    return call
