@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pydp_cli.cli.app import run
+from tests.cli import planted
 
 PEOPLE = """id,name,email,born,zip,note
 1,Anna Berg,anna@example.com,1980-02-03,01067,"likes ""tea"", and more"
@@ -42,6 +43,7 @@ class Workplace:
 
     def __init__(self, folder, capfd):
         self.folder, self._capfd = folder, capfd
+        self.printed, self.complained, self.secrets = "", "", []
 
     def path(self, name):
         return self.folder / name
@@ -60,6 +62,8 @@ class Workplace:
         self._capfd.readouterr()
         code = run([str(argument) for argument in arguments])
         out, err = self._capfd.readouterr()
+        self.printed += out
+        self.complained += err
         assert "Traceback" not in err
         return Result(code, out, err)
 
@@ -84,4 +88,7 @@ def work(tmp_path, monkeypatch, capfd):
     workplace.write("people.csv", PEOPLE)
     workplace.write("pydp.yml", POLICY)
     assert workplace.pydp("keys", "init", "--keyring", "ring", "--key-file", "key", "-q").code == 0
-    return workplace
+    workplace.secrets = planted.secrets_of(folder)
+    yield workplace
+    secrets = list(dict.fromkeys([*workplace.secrets, *planted.secrets_of(folder)]))
+    assert planted.leaks(folder, workplace.printed, workplace.complained, secrets) == []
