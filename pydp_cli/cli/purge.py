@@ -46,6 +46,7 @@ def purge(
         typer.Option("--max-delete-fraction", min=0, max=1, help="The most of a dataset to delete at once."),
     ] = 0.2,
     resume: Annotated[bool, typer.Option("--resume", help="Finish what was interrupted, first.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Undo what was interrupted, and end.")] = False,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for another run to end.")] = 0,
     as_of: opt.AsOf = None,
     json: opt.Json = False,
@@ -60,9 +61,8 @@ def purge(
     load_arrow()
     from pydp_cli.cli import rights
     from pydp_cli.cli.render import print_json
-    from pydp_cli.rewrite import recovery
     from pydp_cli.rewrite.lock import run_lock
-    from pydp_cli.subjects.purge import COMMAND, carry_out, plan_purge, refuse_too_much
+    from pydp_cli.subjects.purge import COMMAND, carry_out, plan_purge
 
     policy = opt.find_and_load_policy(access.policy)
     keyring = rights.keyring_if_any(policy, access)
@@ -70,16 +70,21 @@ def purge(
     if apply and today > datetime.now(timezone.utc).date():
         raise UsageError("this day is still to come", place="--as-of", hint="leave --apply out to see what will be due")
     with run_lock(policy.state_dir, COMMAND, wait_seconds=wait):
+        if abort:
+            _abort(policy)
+            return
         if resume:
-            recovery.resume(policy.state_dir)
+            _resume(policy, keyring)
         plan = plan_purge(policy, today, keyring=keyring, only=only)
         done: list[dict[str, object]] = []
         if apply and plan.changing:
             _refuse_unsafe(policy, plan, confirm, keyring, guarded=as_of is None)
-            refuse_too_much(plan, max_delete_fraction)
-            done = carry_out(plan, keyring=keyring, only=only)
+            try:
+                carry_out(plan, done, most=max_delete_fraction, keyring=keyring, only=only)
+            finally:
+                _record(policy, plan, done, keyring)
         if apply:
-            _remember(policy, plan, done, keyring)
+            _remember(policy, plan, keyring, guarded=as_of is None)
     if json:
         changes = done if apply else [one.as_json() for one in plan.changing]
         print_json({**plan.totals(), "applied": apply, "day": today.isoformat(), "changes": changes})
@@ -113,18 +118,56 @@ def _refuse_unsafe(
     confirm(policy.state_dir, digest, clock=utc_now, signer=rights.signer_if_any(keyring))
 
 
-def _remember(policy: Policy, plan: PurgePlan, done: list[dict[str, object]], keyring: Keyring | None) -> None:
-    """Note the run, by which a later one tells whether the clock jumped; what was changed goes to the audit log."""
+def _resume(policy: Policy, keyring: Keyring | None) -> None:
+    """Finish what was committed, and undo what was not."""
+    from pydp_cli.cli import rights
+    from pydp_cli.rewrite import recovery
+    from pydp_cli.subjects.purge import COMMAND, drop_quarantine_unless_committed
+
+    for found, outcome in recovery.resume(policy.state_dir):
+        drop_quarantine_unless_committed(policy.state_dir, found.journal)
+        if found.committed and found.command == COMMAND:
+            files = len(outcome.replaced) + len(outcome.deleted)
+            rights.record(policy, "purge.resumed", {**found.details, "files": files}, keyring)
+
+
+def _abort(policy: Policy) -> None:
+    """Undo what was not committed."""
+    from pydp_cli.cli.render import note
+    from pydp_cli.rewrite import recovery
+    from pydp_cli.subjects.purge import drop_quarantine_unless_committed
+
+    undone = recovery.abort(policy.state_dir)
+    for found in undone:
+        drop_quarantine_unless_committed(policy.state_dir, found.journal)
+    note("undone: nothing was changed" if undone else "nothing was interrupted")
+
+
+def _record(policy: Policy, plan: PurgePlan, done: list[dict[str, object]], keyring: Keyring | None) -> None:
+    """Note in the audit log what was changed."""
+    from pydp_cli.cli import rights
+
+    if done:
+        counts = {name: sum(one[name] for one in done) for name in ("deleted", "quarantined")}  # type: ignore[misc]
+        details = {"day": plan.today.isoformat(), "files": len(done), **counts, "held": plan.held}
+        rights.record(policy, "purge.done", details, keyring)
+
+
+def _remember(policy: Policy, plan: PurgePlan, keyring: Keyring | None, *, guarded: bool) -> None:
+    """Note the run, by which a later one tells whether the clock jumped; a clock that did is no measure itself."""
     from pydp_cli.audit.log import append
     from pydp_cli.cli import rights
     from pydp_cli.keys.keyring import utc_now
-    from pydp_cli.subjects.purge import purge_folder
+    from pydp_cli.subjects.purge import purge_folder, refuse_jumped_clock
 
+    if guarded and not plan.changing:
+        try:
+            refuse_jumped_clock(policy.state_dir, utc_now())
+        except Refused:
+            return
     totals = {**plan.totals(), "day": plan.today.isoformat()}
     signer = rights.signer_if_any(keyring)
     append(purge_folder(policy.state_dir), "purge.done", totals, clock=utc_now, signer=signer)
-    if done:
-        rights.record(policy, "purge.done", {**totals, "files": len(done)}, keyring)
 
 
 def _show(plan: PurgePlan, *, apply: bool) -> None:
@@ -133,12 +176,15 @@ def _show(plan: PurgePlan, *, apply: bool) -> None:
     from pydp_cli.subjects.purge import is_confirmed, rules_digest
 
     shown = [one for one in plan.files if one.edits or one.held or one.review]
+    unreadable = plan.totals()["unreadable"]
     if shown:
         title = "Past its time, and gone" if apply else "Past its time"
         print_grid(title, ("dataset", "file", "rows", "what happens"), [_row(one.as_json()) for one in shown])
     undated = plan.totals()["undated"]
     if undated and shown:
         note(f"{undated:,} rows have no date, and count as the rules say under `on_null_clock`")
+    if unreadable and not apply:
+        note(f"{unreadable:,} rows have text for a date that is none, and so they stay")
     digest = rules_digest(plan)
     if plan.changing and not apply and not is_confirmed(plan.policy.state_dir, digest):
         note(f"these rules were never applied: confirm them with --apply --confirm {digest}")

@@ -134,6 +134,12 @@ def _retention(policy: Policy, name: str, dataset: DatasetPolicy) -> Iterator[Pr
         place = policy.place_of("datasets", name, "retention", "then")
         hint = "put the rule under the columns, with `then: null`"
         yield Problem(f'"{dataset.retention.then}" does not say which columns it is for', place=place, hint=hint)
+    yield from obligations(policy, name)
+
+
+def obligations(policy: Policy, name: str) -> Iterator[Problem]:
+    """Give the purposes that oblige to keep rows of a dataset longer than its rule does."""
+    dataset = policy.datasets[name]
     if dataset.retention is None or dataset.retention.then not in {"delete_row", "crypto_shred"}:
         return
     kept = duration_days(dataset.retention.keep) + duration_days(dataset.retention.grace or "P0D")

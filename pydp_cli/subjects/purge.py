@@ -1,8 +1,7 @@
 """Purge: rows and values past their time go, as the policy's `retention:` says, in one transaction.
 
     plan = plan_purge(policy, today, keyring=keyring)
-    refuse_unsafe(plan, ...)
-    carry_out(plan, state_dir)
+    carry_out(plan, done, most=0.2, keyring=keyring)
 
 What makes it safe to run every night is here too: rules that nobody confirmed yet, a clock that jumped, more than a
 share of a dataset at once are refused, and legal holds are subtracted.
@@ -12,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -28,9 +29,11 @@ from pydp_cli.audit.verify import entries, verify
 from pydp_cli.datasets.edits import NO_ROWS, Edits, Replacement, Rows, rewrite_file
 from pydp_cli.datasets.globs import has_magic
 from pydp_cli.datasets.locations import InputFile
-from pydp_cli.errors import LimitReached, Refused, Tampered, TemporaryFailure, UsageError
+from pydp_cli.errors import LimitReached, PolicyError, Refused, Tampered, TemporaryFailure, UsageError
 from pydp_cli.keys.keyring import Keyring, utc_now
 from pydp_cli.policy.model import Policy
+from pydp_cli.policy.rights_checks import obligations
+from pydp_cli.rewrite.journal import Journal, sync_folder
 from pydp_cli.rewrite.transaction import Outcome, Transaction
 from pydp_cli.subjects.catalogue import Catalogue, catalogue_of
 from pydp_cli.subjects.done_cells import without_what_is_done
@@ -46,7 +49,10 @@ _TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class FilePurge:
-    """What happens to one file. `undated` rows have no clock; `review` rows are past their time and stay."""
+    """What happens to one file.
+
+    `undated` rows have no clock, `unreadable` ones text that is no date; `review` rows are past their time and stay.
+    """
 
     dataset: str
     file: InputFile
@@ -56,6 +62,7 @@ class FilePurge:
     seen: Fingerprint | None
     whole: bool = False
     undated: int = 0
+    unreadable: int = 0
     review: int = 0
     quarantine: Rows = field(default_factory=lambda: NO_ROWS)
     held: dict[str, int] = field(default_factory=dict)
@@ -70,6 +77,7 @@ class FilePurge:
             "file_deleted": self.whole,
             "nulled": {name: len(one.rows) for name, one in sorted(self.edits.replace.items())},
             "undated": self.undated,
+            "unreadable": self.unreadable,
             "quarantined": len(self.quarantine),
             "review": self.review,
             "held": self.held,
@@ -102,6 +110,7 @@ class PurgePlan:
             "deleted": sum(len(one.edits.delete) for one in self.files),
             "nulled": _sum(one.as_json()["nulled"] for one in self.files),
             "undated": sum(one.undated for one in self.files),
+            "unreadable": sum(one.unreadable for one in self.files),
             "quarantined": sum(len(one.quarantine) for one in self.files),
             "review": sum(one.review for one in self.files),
             "held": self.held,
@@ -130,14 +139,40 @@ def plan_purge(policy: Policy, today: date, *, keyring: Keyring | None, only: It
         raise UsageError("the policy has no retention rules", hint="add `retention:` to a dataset or a column")
     for rule in rules:
         _check(rule)
+    _refuse_obligations(policy, {rule.dataset for rule in rules})
     catalogue = catalogue_of(policy)
+    seen = _fingerprints(catalogue, [rule.dataset for rule in rules])  # before rows are held by their position
     held = held_rows(catalogue, "retention", keyring=keyring, today=max(today, utc_now().date()))  # what is held now
     files: list[FilePurge] = []
     for name in dict.fromkeys(rule.dataset for rule in rules):
         own = [rule for rule in rules if rule.dataset == name]
-        found = [_of_file(_Asked(catalogue, held, today), name, file, own) for file in catalogue.files(name)]
+        found = [_of_file(_Asked(catalogue, held, today, seen), name, file, own) for file in catalogue.files(name)]
         files += _with_whole_files(policy, name, found)
     return PurgePlan(policy, today, rules, tuple(files))
+
+
+def _refuse_obligations(policy: Policy, names: Collection[str]) -> None:
+    """Refuse rules under which rows go that a law obliges to keep."""
+    found = [problem for name in names for problem in obligations(policy, name) if problem.severity == "error"]
+    if found:
+        raise PolicyError(found)
+
+
+def _fingerprints(catalogue: Catalogue, names: Iterable[str]) -> dict[str, Fingerprint | None]:
+    """Note what every file is now. Raises `UsageError` for files that cannot be changed, or are of two datasets."""
+    seen: dict[str, Fingerprint | None] = {}
+    owner: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        for file in catalogue.files(name):
+            if file.filesystem is not None:
+                raise UsageError("only local files can be changed in place", place=file.path)
+            real = os.path.realpath(file.path)
+            if real in owner:
+                hint = "let each file be of one dataset only" if owner[real] != name else "remove the link"
+                raise UsageError("the rules reach this file twice", place=file.path, hint=hint)
+            owner[real] = name
+            seen[file.path] = fingerprint(file)
+    return seen
 
 
 def _check(rule: Rule) -> None:
@@ -158,12 +193,13 @@ class _Asked:
     catalogue: Catalogue
     held: HeldRows
     today: date
+    seen: Mapping[str, Fingerprint | None]
 
 
 def _of_file(asked: _Asked, name: str, file: InputFile, rules: list[Rule]) -> FilePurge:
     policy = asked.catalogue.policy
-    dataset, seen = policy.datasets[name], fingerprint(file)
-    delete, quarantine, review, undated, rows = NO_ROWS, NO_ROWS, 0, 0, 0
+    dataset, seen = policy.datasets[name], asked.seen.get(file.path)  # None: it has just appeared
+    delete, quarantine, review, undated, unreadable, rows = NO_ROWS, NO_ROWS, 0, 0, 0, 0
     kept: dict[str, int] = {}
     replace: dict[str, Replacement] = {}
     for rule in rules:
@@ -171,6 +207,7 @@ def _of_file(asked: _Asked, name: str, file: InputFile, rules: list[Rule]) -> Fi
         rows = due.num_rows
         going, away = _going(rule, due)
         undated += len(due.undated) if rule.column is None else 0
+        unreadable = max(unreadable, due.unreadable)
         left, counts = asked.held.subtract(name, file.path, rows, going)
         kept = _sum([kept, counts])
         if rule.column is not None:
@@ -182,7 +219,7 @@ def _of_file(asked: _Asked, name: str, file: InputFile, rules: list[Rule]) -> Fi
     changes = {column: Replacement(np.setdiff1d(one.rows, delete), one.make) for column, one in replace.items()}
     edits = without_what_is_done(Edits(delete, changes), file, dataset.csv)
     shown = os.path.relpath(file.path, policy.base_dir)
-    return FilePurge(name, file, shown, rows, edits, seen, False, undated, review, quarantine, kept)
+    return FilePurge(name, file, shown, rows, edits, seen, False, undated, unreadable, review, quarantine, kept)
 
 
 def _going(rule: Rule, due: Due) -> tuple[Rows, Rows]:
@@ -210,8 +247,11 @@ def _nulls(values: pa.Array) -> pa.Array:
 
 
 def rules_digest(plan: PurgePlan) -> str:
-    """Give the digest that somebody confirms who has looked at the rules."""
-    said = [[rule.dataset, rule.column, rule.said.model_dump(mode="json", by_alias=True)] for rule in plan.rules]
+    """Give the digest that somebody confirms who has looked at the rules, and at the files that they are for."""
+    said = [
+        [rule.dataset, plan.policy.datasets[rule.dataset].path, rule.column, rule.said.model_dump(mode="json")]
+        for rule in plan.rules
+    ]
     return hashlib.sha256(canonical(said)).hexdigest()[:12]
 
 
@@ -255,16 +295,24 @@ def refuse_too_much(plan: PurgePlan, most: float) -> None:
             )
 
 
-def carry_out(plan: PurgePlan, *, keyring: Keyring | None, only: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Change the files, all or none; gives what was done to each. The caller holds the lock.
+def carry_out(
+    plan: PurgePlan,
+    done: list[dict[str, Any]],
+    *,
+    most: float,
+    keyring: Keyring | None,
+    only: Iterable[str] = (),
+) -> None:
+    """Change the files, all or none; notes in `done` what was done to each. The caller holds the lock.
 
-    A file that changed since it was looked at is looked at again, with everything else, a few times over.
+    At most the share `most` of a dataset is deleted. A file that changed since it was looked at is looked at again,
+    with everything else, a few times over; `done` is right also where that ends with an error.
     """
-    done: list[dict[str, Any]] = []
     for _ in range(MOST_ROUNDS):
+        refuse_too_much(plan, most)
         outcome = _one_round(plan, done)
         if outcome is not None and not outcome.left:
-            return done
+            return
         plan = plan_purge(plan.policy, plan.today, keyring=keyring, only=only)
     raise TemporaryFailure("files keep changing while they are rewritten", hint="run again when nothing writes to them")
 
@@ -273,7 +321,10 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
     if not plan.changing:
         return Outcome()
     state_dir = plan.policy.state_dir
-    with Transaction.begin(state_dir, COMMAND, {"day": plan.today.isoformat()}) as transaction:
+    aside: dict[str, Path] = {}
+    with ExitStack() as undoing:
+        transaction = undoing.enter_context(Transaction.begin(state_dir, COMMAND, {"day": plan.today.isoformat()}))
+        undoing.callback(drop_quarantine_unless_committed, state_dir, transaction.journal)
         transaction.plan(one.file.path for one in plan.changing)
         if any(fingerprint(one.file) != one.seen for one in plan.changing):
             return None
@@ -283,7 +334,8 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
                 continue
             csv = plan.policy.datasets[one.dataset].csv
             if len(one.quarantine):
-                _set_aside(one, state_dir / "quarantine" / f"{one.dataset}-{transaction.id}", csv)
+                folder = state_dir / "quarantine" / f"{one.dataset}-{transaction.id}"
+                aside[os.path.realpath(one.file.path)] = _set_aside(one, folder, csv)
             with transaction.replacement(one.file.path) as stream:
                 rewrite_file(one.file, stream, one.edits, csv=csv)
         digests = transaction.digests()
@@ -294,12 +346,23 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
         transaction.note(files=told)
         outcome = transaction.commit()
     left = set(outcome.left)
+    for path in left & set(aside):
+        aside[path].unlink()
     pairs = zip(plan.changing, told, strict=True)
     done += [file for one, file in pairs if os.path.realpath(one.file.path) not in left]
     return outcome
 
 
-def _set_aside(one: FilePurge, folder: Path, csv: Any) -> None:
+def drop_quarantine_unless_committed(state_dir: Path, journal: Journal) -> None:
+    """Remove the rows that a transaction has set aside, where it never deleted them."""
+    began = journal.find("begin")
+    if began is None or journal.find("commit") is not None:
+        return
+    for folder in (state_dir / "quarantine").glob(f"*-{began['id']}"):
+        shutil.rmtree(folder)
+
+
+def _set_aside(one: FilePurge, folder: Path, csv: Any) -> Path:
     """Write the rows without a date into a file of their own, in the format of the file, before they are deleted."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     others = np.setdiff1d(np.arange(one.num_rows), one.quarantine, assume_unique=True)
@@ -310,6 +373,9 @@ def _set_aside(one: FilePurge, folder: Path, csv: Any) -> None:
         rewrite_file(one.file, stream, Edits(others), csv=csv)
         stream.flush()
         os.fsync(descriptor)
+    for made in (folder, folder.parent, folder.parent.parent):
+        sync_folder(made)
+    return target
 
 
 def _entries(state_dir: Path) -> list[Any]:

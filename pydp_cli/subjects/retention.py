@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pydp_cli.datasets.edits import NO_ROWS, Rows
@@ -31,6 +32,9 @@ from pydp_cli.subjects.scan import scan_keys
 
 Days = npt.NDArray[np.int64]
 NO_DAY = np.iinfo(np.int64).min
+UNREADABLE = NO_DAY + 1
+"""Stands for text that is no date: nobody can say when its time ends, and so it never does."""
+_OFFSET = r"^.{10}[T ].*[+-][0-9]{2}(:?[0-9]{2})?$"
 _A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -62,30 +66,36 @@ def rules_of(policy: Policy) -> list[Rule]:
 
 @dataclass(frozen=True)
 class Due:
-    """The rows of a file that are past their time, those without a date, and how many rows it has."""
+    """The rows of a file that are past their time, those without a date, and how many rows it has.
+
+    `unreadable` rows have text for a date that is none; they are in neither.
+    """
 
     rows: Rows
     undated: Rows
     num_rows: int
+    unreadable: int = 0
 
 
 def due_rows(rule: Rule, dataset: DatasetPolicy, file: InputFile, today: date) -> Due:
-    """Find the rows of a file that a rule says are past their time; rows that meet `unless` are not among them.
+    """Find the rows of a file that a rule says are past their time, and those without a date; none that meet `unless`.
 
     Raises `InputError` where a clock column is missing, and `UsageError` where it holds no dates.
     """
     last = rule.last_day(today)
     due, undated = [NO_ROWS], [NO_ROWS]
-    rows = 0
+    rows = unreadable = 0
     for start, days in _days(rule, dataset, file, last):
         rows = max(rows, start + len(days))
         undated.append(np.flatnonzero(days == NO_DAY) + start)
+        unreadable += int(np.count_nonzero(days == UNREADABLE))
         if last is not None:
-            due.append(np.flatnonzero((days <= last) & (days != NO_DAY)) + start)
+            due.append(np.flatnonzero((days <= last) & (days > UNREADABLE)) + start)
     found, without = np.concatenate(due), np.concatenate(undated)
-    if rule.said.unless is not None and len(found):
-        found = np.setdiff1d(found, rows_where(dataset, file, rule.said.unless), assume_unique=True)
-    return Due(found, without, rows)
+    if rule.said.unless is not None and len(found) + len(without):
+        spared = rows_where(dataset, file, rule.said.unless)
+        found, without = (np.setdiff1d(some, spared, assume_unique=True) for some in (found, without))
+    return Due(found, without, rows, unreadable)
 
 
 def _days(rule: Rule, dataset: DatasetPolicy, file: InputFile, last: int | None) -> Iterator[tuple[int, Days]]:
@@ -153,20 +163,24 @@ def _raw_day(raw: Any, kind: pa.DataType) -> int | None:
 
 
 def latest(columns: Sequence[Days], rows: int) -> Days:
-    """Give the latest day of each row; `NO_DAY` where it has none."""
+    """Give the latest day of each row; `NO_DAY` where it has none, `UNREADABLE` where one of them is."""
     found: Days = np.full(rows, NO_DAY, np.int64)
+    unreadable = np.zeros(rows, bool)
     for days in columns:
         found = np.maximum(found, days)
-    return found
+        unreadable |= days == UNREADABLE
+    return np.where(unreadable, UNREADABLE, found)
 
 
 def days_of(column: pa.Array, place: str) -> Days:
-    """Give days since 1970, `NO_DAY` for null and for text that is no date; raises `UsageError` for other types."""
+    """Give days since 1970, `NO_DAY` for null and for blanks, `UNREADABLE` for text that is no date.
+
+    Raises `UsageError` for other types.
+    """
     dense = densify(column)
     kind = dense.type
     if pa.types.is_string(kind):
-        dense = _dates(dense)
-        kind = dense.type
+        return _days_of_text(dense)
     if pa.types.is_timestamp(kind):
         numbers = dense.cast(pa.int64())
         unit = _A_DAY[kind.unit]
@@ -175,21 +189,41 @@ def days_of(column: pa.Array, place: str) -> Days:
     else:
         raise UsageError(f"a clock is a date or a time, not {kind}", place=place)
     days = numbers.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64) // unit
-    return np.where(dense.is_valid().to_numpy(zero_copy_only=False), days, NO_DAY)
+    return np.where(_valid(dense), days, NO_DAY)
 
 
-def _dates(text: pa.StringArray) -> pa.Array:
-    """Read dates; what is none is null, each distinct text looked at by itself."""
+def _days_of_text(text: pa.StringArray) -> Days:
+    """Read dates and times; of a time with an offset the day in UTC counts."""
+    read = _read(text, pa.date32())
+    days = read.cast(pa.int32()).cast(pa.int64())
+    offset = pc.fill_null(pc.match_substring_regex(text, _OFFSET), fill_value=False)
+    if offset.true_count:
+        moments = _read(text.filter(offset), pa.timestamp("us", "UTC")).cast(pa.int64())
+        floored = np.floor_divide(moments.fill_null(0).to_numpy(zero_copy_only=False), _A_DAY["us"])
+        days = pc.replace_with_mask(days, offset, pa.array(floored, mask=~_valid(moments)))
+    blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(text), ""), fill_value=True).to_numpy(zero_copy_only=False)
+    return np.where(_valid(days), days.fill_null(0).to_numpy(zero_copy_only=False), np.where(blank, NO_DAY, UNREADABLE))
+
+
+def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
+    valid: npt.NDArray[np.bool_] = column.is_valid().to_numpy(zero_copy_only=False)
+    return valid
+
+
+def _read(text: pa.StringArray, kind: pa.DataType) -> pa.Array:
+    """Read text; what is not of the kind is null, found among the distinct values by halving."""
     try:
-        return Parse(pa.date32()).read(text)
+        return Parse(kind).read(text)
     except BadValue:
         encoded = text.dictionary_encode()
-        read = [_date(encoded.dictionary.slice(at, 1)) for at in range(len(encoded.dictionary))]
-        return pa.concat_arrays(read).take(encoded.indices)
+        return pa.concat_arrays(_halves(encoded.dictionary, kind)).take(encoded.indices)
 
 
-def _date(one: pa.StringArray) -> pa.Array:
+def _halves(text: pa.StringArray, kind: pa.DataType) -> list[pa.Array]:
     try:
-        return Parse(pa.date32()).read(one)
+        return [Parse(kind).read(text)]
     except BadValue:
-        return pa.nulls(1, pa.date32())
+        if len(text) == 1:
+            return [pa.nulls(1, kind)]
+        middle = len(text) // 2
+        return [*_halves(text.slice(0, middle), kind), *_halves(text.slice(middle), kind)]

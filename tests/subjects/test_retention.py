@@ -111,10 +111,50 @@ def test_a_row_stays_through_the_day_on_which_its_time_ends(tmp_path, kind, stat
     assert later.rows.tolist() == [0, 5]
 
 
-def test_csv_dates_are_read_and_what_is_none_is_undated(tmp_path):
-    file = written(tmp_path, ["2023-11-21", "", "soon", "2023-11-21T23:59:59+14:00", "2026-01-01"], "f.csv")
+def test_csv_dates_are_read_and_what_is_none_is_never_due(tmp_path):
+    file = written(tmp_path, ["2023-11-21", "", "soon", "2023-11-21T23:59:59+14:00", "2026-01-01", "  "], "f.csv")
     found = due(file)
-    assert (found.rows.tolist(), found.undated.tolist()) == ([0, 3], [1, 2])
+    assert (found.rows.tolist(), found.undated.tolist(), found.unreadable) == ([0, 3], [1, 5], 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["2019-2-3", "03.02.2019", "20190203", "0000-00-00", "2019-02-30", "1549152000", "2019"]
+)
+def test_text_that_may_be_a_date_to_somebody_is_not_guessed_at(tmp_path, text):
+    found = due(written(tmp_path, [text, "2019-01-01"], "f.csv"), on_null_clock="delete")
+    assert (found.rows.tolist(), found.undated.tolist(), found.unreadable) == ([1], [], 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_due"),
+    [
+        ("2023-11-22T23:59:59Z", True),
+        ("2023-11-22 18:59:59-05:00", True),
+        ("2023-11-22T19:00:00-0500", False),
+        ("2023-11-23T00:30:00+09", True),
+    ],
+)
+def test_text_with_an_offset_counts_in_utc_as_a_timestamp_does(tmp_path, text, is_due):
+    assert due(written(tmp_path, ["2026-01-01", text], "f.csv")).rows.tolist() == ([1] if is_due else [])
+
+
+def test_many_dates_with_a_bad_one_are_read_without_asking_for_each(tmp_path, monkeypatch):
+    calls = []
+    real = retention.Parse.read
+    monkeypatch.setattr(retention.Parse, "read", lambda parse, text: calls.append(len(text)) or real(parse, text))
+    first = dt.date(2000, 1, 1)
+    texts = [(first + dt.timedelta(days=n)).isoformat() for n in range(5000)]
+    texts[77] = "soon"
+    assert due(written(tmp_path, texts, "f.csv")).unreadable == 1
+    assert len(calls) < 40
+
+
+def test_one_unreadable_clock_of_several_keeps_the_row(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("day,seen\n2019-01-01,soon\nsoon,\n2019-01-01,\n,\n")
+    [file] = find_inputs([str(path)])
+    found = due(file, clock=["day", "seen"])
+    assert (found.rows.tolist(), found.undated.tolist(), found.unreadable) == ([2], [3], 2)
 
 
 def test_a_zone_counts_in_utc(tmp_path):
@@ -136,6 +176,12 @@ def test_the_latest_of_several_clocks_counts(tmp_path):
 def test_unless_keeps_rows(tmp_path):
     file = written(tmp_path, pa.array([dt.date(2020, 1, 1)] * 4))
     assert due(file, unless="id >= 2").rows.tolist() == [0, 1]
+
+
+def test_unless_keeps_rows_without_a_date_too(tmp_path):
+    file = written(tmp_path, pa.array([None] * 4, pa.date32()))
+    found = due(file, unless="id >= 2", on_null_clock="delete")
+    assert (found.rows.tolist(), found.undated.tolist()) == ([], [0, 1])
 
 
 def test_folders_may_be_the_clock(tmp_path):
