@@ -10,13 +10,17 @@ from typing import Any
 from pydp_cli.subjects.processing import RIGHTS
 
 SHOWN_ROWS = 200
+TABLE_COLUMNS = 6
+"""More columns do not fit on a page, on paper least of all."""
 
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
 th, td { border: 1px solid #8886; padding: .25rem .5rem; text-align: left; vertical-align: top; }
-th { background: #8882; } .none { opacity: .7; }
+th { background: #8882; } .none, caption { opacity: .7; }
+td { overflow-wrap: anywhere; } caption { text-align: left; }
+table.record { display: table; width: 100%; break-inside: avoid; } .record th { width: 12rem; }
 @media print { body { max-width: none; } table { font-size: 80%; } }
 """
 
@@ -99,6 +103,12 @@ def _section(section: Section) -> Iterator[bytes]:
     if not section.rows:
         yield f'<p class="none">{section.files:,} files were searched, and nothing about you was found.</p>\n'.encode()
         return
+    yield from _table(section) if len(section.columns) <= TABLE_COLUMNS else _records(section)
+    if section.rows > SHOWN_ROWS:
+        yield f"<p>{section.rows:,} rows in all; the rest is in the data folder.</p>\n".encode()
+
+
+def _table(section: Section) -> Iterator[bytes]:
     yield b"<table><thead><tr>"
     yield "".join(f'<th scope="col">{escape(name)}</th>' for name in section.columns).encode()
     yield b"</tr></thead><tbody>\n"
@@ -106,5 +116,13 @@ def _section(section: Section) -> Iterator[bytes]:
         cells = "".join(f"<td>{escape(text)}</td>" for text in row)
         yield f"<tr>{cells}</tr>\n".encode("utf-8", "backslashreplace")
     yield b"</tbody></table>\n"
-    if section.rows > SHOWN_ROWS:
-        yield f"<p>{section.rows:,} rows in all; the rest is in the data folder.</p>\n".encode()
+
+
+def _records(section: Section) -> Iterator[bytes]:
+    """Write each row as a table of its own, with a line for each column: a page is not wide enough for the columns."""
+    for number, row in enumerate(section.shown, start=1):
+        yield f'<table class="record"><caption>{number:,} of {section.rows:,}</caption><tbody>\n'.encode()
+        for name, text in zip(section.columns, row, strict=False):
+            line = f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>\n'
+            yield line.encode("utf-8", "backslashreplace")
+        yield b"</tbody></table>\n"

@@ -321,6 +321,19 @@ def test_many_rows_give_the_same_bundle_as_few(company, monkeypatch, limit):
     assert many.read_bytes() == few.read_bytes()
 
 
+def test_rows_of_many_columns_are_shown_one_below_the_other(company):
+    names = ["id", "email", "name", *(f"extra{number}" for number in range(7))]
+    company.change_policy("    purposes: [service, marketing]\n", "    other_columns: keep\n")
+    table = pa.table({name: [1, 1] if name == "id" else [f"<{name}>", None] for name in names})
+    pq.write_table(table, company.folder / "data/customers/a.parquet")
+    path, _ = export(company)
+    with zipfile.ZipFile(path) as archive:
+        page = archive.read("index.html").decode()
+    assert page.count('<table class="record">') == 2
+    assert page.count('<th scope="row">extra6</th>') == 2
+    assert "<td>&lt;extra6&gt;</td>" in page
+
+
 @pytest.mark.parametrize("rows", [0, 1, 5, 100_000])
 def test_copies_for_several_people_are_those_of_each_alone_and_files_are_read_once(company, monkeypatch, rows):
     monkeypatch.setattr("pydp_cli.subjects.export.COLLECTED_ROWS", rows)
