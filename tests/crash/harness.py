@@ -41,7 +41,7 @@ def calls_on(folder, command):
     """Run the command undisturbed; name its calls on the folder: (name, when, whether it changes a data file)."""
     log = Path(folder).parent / "strace.log"
     strace = ["strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
-    done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False)
+    done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False, env=_environment())
     assert done.returncode == 0, done.stderr.decode()
     counts, found, main = {}, [], None
     for line in log.read_text(errors="replace").splitlines():
@@ -81,10 +81,21 @@ def strike(folder, command, fault, *, tracebacks=True):
     """Run the command with one fault; give its exit code."""
     inject = f"inject={fault.call}:{fault.how}:when={fault.when}"
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={fault.call}", "-e", inject]
-    done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False)
-    started = b"Fatal Python error" not in done.stderr  # else the interpreter itself was struck
-    assert not tracebacks or not started or b"Traceback" not in done.stderr, f"{fault}: {done.stderr.decode()}"
+    done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False, env=_environment())
+    sound = b"Traceback" not in done.stderr or _struck_python(done.stderr)
+    assert sound or not tracebacks, f"{fault}: {done.stderr.decode()}"
     return done.returncode
+
+
+def _environment():
+    """Compile nothing: else the calls of one run would not be those of the next."""
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _struck_python(said):
+    """Tell whether the fault struck the interpreter while it started or imported, before code of ours could meet it."""
+    starting = b"Fatal Python error" in said or b"<frozen site>" in said
+    return starting or b"<frozen importlib" in said.rsplit(b"Traceback", 1)[1]
 
 
 def pydp(*arguments):
