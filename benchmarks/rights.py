@@ -34,12 +34,33 @@ for pattern, column, scan in (
 RESOLVE = """
 import sys
 from pathlib import Path
+from pydp_cli.cli.arrow import load_arrow
+load_arrow()
 from pydp_cli.policy.loader import load_policy
 from pydp_cli.subjects.catalogue import catalogue_of
 from pydp_cli.subjects.resolve import resolve
 from pydp_cli.subjects.subject import read_subjects
 catalogue = catalogue_of(load_policy(sys.argv[1] + "/pydp.yml"))
 resolve(catalogue, read_subjects(Path(sys.argv[2]), catalogue))
+"""
+
+CONSENT = """
+import json, os, sys, time
+import numpy as np
+import pyarrow as pa
+from pydp_cli.pipeline.references import ReferenceKey
+from pydp_cli.subjects.hash_set import HashSet
+from pydp_cli.subjects.purpose import Agreed, Check
+people, rows = 1_000_000, 4_000_000
+key = ReferenceKey("email", b"abcd", os.urandom(32))
+named = pa.array([f"user{number}@example.com" for number in range(people)])
+hashes = key.hashes(named)
+agreed = Agreed((Check("email", None, key, HashSet.of(hashes), HashSet.of(hashes.slice(0, people // 10))),))
+column = named.take(pa.array(np.random.default_rng(7).integers(0, people, rows)))
+batches = [column.slice(start, 1 << 16) for start in range(0, rows, 1 << 16)]
+begin = time.process_time()
+passed = sum(agreed({"email": batch}).true_count for batch in batches)
+print(json.dumps({"rows_per_cpu_second": round(rows / (time.process_time() - begin)), "passed": passed / rows}))
 """
 
 
@@ -74,9 +95,13 @@ def measure(tree: Path, files: int, rows: int, rounds: int) -> dict[str, object]
     }
     race(list(runners.values()), rounds)
     median = {name: statistics.median(run.wall_s for run in who.runs) for name, who in runners.items()}
+    cpu = {name: statistics.median(run.cpu_s for run in who.runs) for name, who in runners.items()}
+    consent = subprocess.run([sys.executable, "-c", CONSENT], check=True, capture_output=True, text=True)
     return {
+        "consent filter, 1 million people": json.loads(consent.stdout),
         "megabytes": round(sum(path.stat().st_size for path in tree.rglob("*") if path.is_file()) / 1e6),
         "export-user: times as fast as polars": round(median["polars"] / median["export"], 2),
+        "export-user: CPU time, of that of polars": round(cpu["export"] / cpu["polars"], 2),
         "10,000 people: times as long as one": round(median["many"] / median["one"], 2),
         "runs": {name: who.as_json() for name, who in runners.items()},
     }

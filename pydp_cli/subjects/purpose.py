@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pydp_cli.errors import KeyringError, PolicyError, Problem, UsageError
 from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.cell_metadata import mark_of
 from pydp_cli.pipeline.model import Pipeline, RowFilter
 from pydp_cli.pipeline.references import ReferenceKey, reference_keys
 from pydp_cli.policy.model import DatasetPolicy, Identity, Policy
@@ -142,6 +143,12 @@ class ForPurpose:
             space = space_of(self.policy, pipeline.dataset, column)
             if space not in self.policy.identities:
                 continue
+            if mark_of(pipeline.input_schema.field(column)) is not None:  # nobody would be found, and all would pass
+                raise UsageError(
+                    "the column is encrypted: who agreed and who opted out cannot be told by it",
+                    place=f'column "{column}"',
+                    hint="`pydp decrypt` it first",
+                )
             ids = {key_id for identity, key_id in {*now.live, *now.barred} if identity == space}
             try:
                 keys = reference_keys(open_keyring(), space, sorted(ids))

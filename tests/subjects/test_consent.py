@@ -13,6 +13,7 @@ from pydp_cli.policy.loader import load_policy
 from pydp_cli.subjects import consent as module
 from pydp_cli.subjects.consent import Event, check_consent, events_of, record_events, standing, utc_text
 from pydp_cli.subjects.purpose import ForPurpose
+from tests.subjects.test_resolve import treat
 
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=timezone.utc)
 
@@ -202,3 +203,14 @@ def test_columns_that_are_signals_bar_their_purposes(company, signal):
     table, report = run(company, "customers", "service", inputs=customers(company))
     assert table.num_rows == 2
     assert report.files[0].counts.dropped == {"opted out": 1}
+
+
+def test_people_who_opted_out_do_not_pass_in_cells(company):
+    """The list cannot be looked up by cells, and everybody would pass."""
+    company.change_policy(
+        "{anonymize: {pseudonym: {domain: email}}, category: pd:EmailAddress}", "{anonymize: keep, encrypt: true}"
+    )
+    treat(company, "encrypt", "customers", "data/customers/a.parquet", "data/sealed.parquet")
+    say(company, "bo@example.com", "opted-out", 0, purpose="service")
+    with pytest.raises(UsageError, match="the column is encrypted"):
+        run(company, "customers", "service", inputs=(str(company.folder / "data/sealed.parquet"),))
