@@ -256,7 +256,7 @@ class _Work:
 
         subjects = erasure.subjects(self.keyring)
         identities = [_by_space(subject) for subject in subjects]
-        people = [references_of(self.keyring, one) for one in identities]
+        people = references_of(self.keyring, identities)
         changed = changes_of(self.policy.state_dir, erasure)
         return certify(
             erasure,

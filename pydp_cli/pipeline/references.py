@@ -7,7 +7,7 @@ key for its identity alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -37,6 +37,10 @@ class ReferenceKey:
     def reference(self, value: str) -> str:
         """Write one reference."""
         return self.written(self.hashes(pa.array([value], pa.string()))[0].as_py())
+
+    def references(self, values: Sequence[str]) -> list[str]:
+        """Write the references of many values, hashed together."""
+        return [self.written(digest) for digest in self.hashes(pa.array(values, pa.string())).to_pylist()]
 
     def written(self, digest: bytes) -> str:
         """Write a hash as a reference."""

@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
@@ -62,6 +63,8 @@ class Transaction:
     _unsynced: list[tuple[int, str]] = field(default_factory=list)
     """Staged files that are not on the disk yet: an open descriptor, and what the file is to replace."""
     _ended: bool = False
+    _lock: Lock = field(default_factory=Lock, repr=False)
+    """Several files may be staged at the same time, by threads of one run."""
 
     @classmethod
     def begin(cls, state_dir: Path, command: str, details: dict[str, Any] | None = None) -> Transaction:
@@ -115,7 +118,8 @@ class Transaction:
             yield cast("BinaryIO", stream)
             stream.flush()
             copy_attributes(real, descriptor, place=real)
-            self._unsynced.append((os.dup(descriptor), real))
+            with self._lock:
+                self._unsynced.append((os.dup(descriptor), real))
             stream.close()
         except BaseException as error:
             stream.abandon()
@@ -129,8 +133,9 @@ class Transaction:
             except BaseException:  # the other files of the transaction may be committed without this one
                 os.unlink(temp)  # noqa: PTH108 - paths are strings here
                 raise
-        if len(self._unsynced) >= _SYNCED_TOGETHER:
-            self._sync()
+        with self._lock:
+            if len(self._unsynced) >= _SYNCED_TOGETHER:
+                self._sync()
         after = Fingerprint.take(temp)
         self._changes[real] = {"action": "replace", "sha256": after.sha256, "size": after.size}
 

@@ -13,9 +13,11 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -39,6 +41,11 @@ from pydp_cli.subjects.scan import fingerprint
 from pydp_cli.subjects.subject import Subject
 
 MOST_ROUNDS = 5
+STAGED_AT_ONCE = 2
+"""Each holds a column of a row group, decoded and encoded."""
+
+MANY_BYTES = 32 << 20
+"""Less is staged file by file, in the order of the plan."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class ErasurePlan:
         digests = {one.path: Fingerprint.take(one.path).sha256 for one in self.changing}
         return {
             "policy": self.catalogue.policy.digest,
-            "people": [references_of(keyring, person.identities) for person in self.found.people],
+            "people": references_of(keyring, [person.identities for person in self.found.people]),
             "holds": sorted(hold.id for hold in self.held.holds),
             "searched": {
                 name: {"files": len(matched), "rows": sum(max(0, one.num_rows) for one in matched)}
@@ -86,12 +93,23 @@ class ErasurePlan:
         }
 
 
-def references_of(keyring: Keyring, identities: Mapping[str, Sequence[str]]) -> list[str]:
-    """Refer to a person by each of their identifiers."""
+def references_of(keyring: Keyring, people: Sequence[Mapping[str, Sequence[str]]]) -> list[list[str]]:
+    """Refer to people, each given by kind of identifier, by each of their identifiers; hashed together for all."""
+    values: dict[str, list[str]] = {}
+    for identities in people:
+        for space, of_space in identities.items():
+            values.setdefault(space, []).extend(of_space)
+    references = {
+        space: iter([f"{space} {one}" for one in reference_key(keyring, space).references(of_space)])
+        for space, of_space in values.items()
+    }
     return [
-        f"{space} {reference_key(keyring, space).reference(value)}"
-        for space, values in sorted(identities.items())
-        for value in values
+        [
+            reference
+            for space, of_space in sorted(identities.items())
+            for reference in islice(references[space], len(of_space))
+        ]
+        for identities in people
     ]
 
 
@@ -231,17 +249,7 @@ def _one_round(plan: ErasurePlan, erasure: Erasure, run: Run) -> Outcome | None:
         transaction.plan(one.path for one in plan.changing)
         if any(fingerprint(one.matches.file) != one.matches.fingerprint for one in plan.changing):
             return None
-        made: dict[str, Edited] = {}
-        for one in plan.changing:
-            csv = plan.catalogue.policy.datasets[one.dataset].csv
-            real = os.path.realpath(one.path)
-            if one.whole:
-                transaction.deletion(one.path)
-                made[real] = Edited(one.matches.num_rows, one.matches.num_rows, 0, 0, 0, 0, 0)
-                continue
-            check = partial(_check_rows, expected=one.matches.num_rows - len(one.edits.delete))
-            with transaction.replacement(one.path, verify=check) as stream:
-                made[real] = rewrite_file(one.matches.file, stream, one.edits, csv=csv)
+        made = _staged_all(plan, transaction)
         digests = transaction.digests()
         files = [
             _told(one, made[real], digests[real]) for one in plan.changing for real in [os.path.realpath(one.path)]
@@ -250,6 +258,32 @@ def _one_round(plan: ErasurePlan, erasure: Erasure, run: Run) -> Outcome | None:
         outcome = transaction.commit()
     remove_named_folders(outcome.deleted)
     return outcome
+
+
+def _staged_all(plan: ErasurePlan, transaction: Transaction) -> dict[str, Edited]:
+    """Stage every file that changes; where they are large, two at a time, for they encode and hash without the lock."""
+    stage = partial(_staged, plan, transaction)
+    if sum(os.path.getsize(one.path) for one in plan.changing) < MANY_BYTES:  # noqa: PTH202
+        return dict(map(stage, plan.changing))
+    with ThreadPoolExecutor(STAGED_AT_ONCE, "pydp-erase") as pool:
+        waiting = [pool.submit(stage, one) for one in plan.changing]
+        try:
+            return dict(one.result() for one in waiting)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _staged(plan: ErasurePlan, transaction: Transaction, one: FileErasure) -> tuple[str, Edited]:
+    """Write what a file becomes beside it; gives where it is, and what was done."""
+    real = os.path.realpath(one.path)
+    if one.whole:
+        transaction.deletion(one.path)
+        return real, Edited(one.matches.num_rows, one.matches.num_rows, 0, 0, 0, 0, 0)
+    csv = plan.catalogue.policy.datasets[one.dataset].csv
+    check = partial(_check_rows, expected=one.matches.num_rows - len(one.edits.delete))
+    with transaction.replacement(one.path, verify=check) as stream:
+        return real, rewrite_file(one.matches.file, stream, one.edits, csv=csv)
 
 
 def remove_named_folders(deleted: Iterable[str]) -> None:

@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SHORTEST = 6
+_FEW = 64
+"""So many are looked for one by one in all of a column's bytes, before its words are looked at."""
+
 _BLOCK = 1 << 22
 _OVERLAP = 1 << 10
 _APART = r"[^\pL\pN.@+_\-]+"
@@ -54,6 +57,8 @@ class Needles:
 
     def _in_long(self, text: pa.StringArray) -> pa.BooleanArray:
         lowered = pc.utf8_lower(text)
+        if len(self.words) + len(self.phrases) <= _FEW and not self._is_anywhere(lowered):
+            return pa.array(np.zeros(len(text), bool))
         found = pc.fill_null(pc.is_in(lowered, value_set=pa.array([], pa.string())), fill_value=False)
         if self.words:
             parts = pc.split_pattern_regex(lowered, _APART)
@@ -64,6 +69,12 @@ class Needles:
         for phrase in self.phrases:
             found = pc.or_(found, pc.fill_null(pc.match_substring(lowered, phrase), fill_value=False))
         return found
+
+    def _is_anywhere(self, lowered: pa.StringArray) -> bool:
+        """Tell whether one of them is anywhere in the bytes of a column, where several texts may make one, too."""
+        data = lowered.buffers()[2]
+        raw = b"" if data is None else data.to_pybytes()
+        return any(needle.encode() in raw for needle in (*self.words, *self.phrases))
 
     def in_text(self, text: str) -> bool:
         """Tell whether a text holds one of them."""

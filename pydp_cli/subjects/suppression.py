@@ -47,15 +47,15 @@ def suppress(
 ) -> int:
     """Note the identifiers of erased people that are not noted yet; gives how many are new."""
     known = set(_references(state_dir))
-    new: dict[tuple[str, str], None] = {}
+    by_space: dict[str, list[str]] = {}
     for identities in people:
         for space, values in identities.items():
-            texts = pa.array(list(values), pa.string())
-            key = reference_key(keyring, space)
-            for digest in key.hashes(texts).to_pylist():
-                pair = (space, key.written(digest))
-                if pair not in known:
-                    new[pair] = None
+            by_space.setdefault(space, []).extend(values)
+    new: dict[tuple[str, str], None] = {}
+    for space, of_space in by_space.items():
+        for reference in reference_key(keyring, space).references(of_space):
+            if (space, reference) not in known:
+                new[space, reference] = None
     return _append(state_dir, "suppression.added", list(new), clock=clock, signer=signer)
 
 

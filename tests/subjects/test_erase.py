@@ -6,10 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pydp_cli.errors import PydpError, Refused, TemporaryFailure, UsageError
+from pydp_cli.errors import OutputError, PydpError, Refused, TemporaryFailure, UsageError
+from pydp_cli.pipeline.references import reference_key
 from pydp_cli.pipeline.transform_files import Request, transform_files
 from pydp_cli.rewrite.lock import run_lock
 from pydp_cli.rewrite.transaction import Transaction
+from pydp_cli.subjects import erase
 from pydp_cli.subjects.erase import Run, begin, erase_all, plan_erasure
 from pydp_cli.subjects.erasures import changes_of
 from pydp_cli.subjects.subject import parse_subjects
@@ -199,3 +201,44 @@ def test_a_rule_for_kept_rows_leaves_mentions_in_place_and_counts_them(company):
     assert (company.folder / "data/messages.csv").read_text() == MESSAGES
     [messages] = [one for one in plan.files if one.dataset == "messages"]
     assert (messages.kept, messages.mentions) == (1, 1)
+
+
+def test_large_files_are_staged_at_the_same_time_and_come_out_the_same(company, monkeypatch):
+    before = bytes_of(company)
+    told = erased(company, "email=anna@example.com")
+    one_by_one = bytes_of(company)
+    for path, content in before.items():
+        path.write_bytes(content)
+    monkeypatch.setattr(erase, "MANY_BYTES", 0)
+    again = erased(company, "email=anna@example.com")
+    assert bytes_of(company) == one_by_one
+    assert [one["deleted"] for one in again] == [one["deleted"] for one in told]
+
+
+def test_where_one_of_several_files_cannot_be_staged_nothing_changes(company, monkeypatch):
+    real = erase.rewrite_file
+
+    def failing(file, stream, edits, *, csv):
+        if file.path.endswith("items.parquet"):
+            raise OSError(28, "No space left on device")
+        return real(file, stream, edits, csv=csv)
+
+    before = bytes_of(company)
+    monkeypatch.setattr(erase, "MANY_BYTES", 0)
+    monkeypatch.setattr(erase, "rewrite_file", failing)
+    with pytest.raises(OutputError):
+        erased(company, "email=anna@example.com")
+    assert bytes_of(company) == before
+    assert not list((company.folder / "data").rglob(".*"))
+
+
+def test_people_are_referred_to_as_one_by_one(company):
+    people = [{"email": ["a@example.com", "b@example.com"], "customer_id": ["1"]}, {}, {"customer_id": ["2"]}]
+    each = [
+        [f"{space} {reference_key(company.keyring, space).reference(value)}" for value in values]
+        for one in people
+        for space, values in sorted(one.items())
+    ]
+    together = erase.references_of(company.keyring, people)
+    assert [len(one) for one in together] == [3, 0, 1]
+    assert [reference for one in together for reference in one] == [reference for one in each for reference in one]
