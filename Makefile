@@ -24,7 +24,7 @@ lint: .venv/.dev  ## check style, types, who imports whom, and that the referenc
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/.bench  ## measure pydp beside other tools and the physical limit
+bench: .venv/.bench build/.dp-peers  ## measure pydp beside other tools and the physical limit
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/cells.py
@@ -32,6 +32,8 @@ bench: .venv/.bench  ## measure pydp beside other tools and the physical limit
 	$(BIN)/python benchmarks/rotation.py
 	$(BIN)/python benchmarks/rights.py
 	$(BIN)/python benchmarks/erasing.py
+	$(BIN)/python benchmarks/dp.py
+	$(BIN)/python benchmarks/dp_error.py
 
 docs: .venv/.dev  ## build the documentation in site/
 	$(BIN)/python docs/generate.py
@@ -77,4 +79,11 @@ clean:  ## remove everything that the targets made
 
 .venv/.bench: .venv/.run
 	$(PIP) --group bench
+	@touch $@
+
+# OpenDP reads plans of one version of Polars only, so what dp-stats is measured beside has a place of its own.
+build/.dp-peers:
+	$(PYTHON) -m venv build/dp-peers
+	build/dp-peers/bin/python -m pip install --quiet "opendp[polars]==0.16.0" "pipeline-dp==0.3.1" \
+	  || echo "opendp and pipelinedp cannot be installed here: dp.py leaves them out"
 	@touch $@
