@@ -110,11 +110,15 @@ class _Writer:
         marks = [path for path in (folder.head, folder.signed) if path.exists()]
         if last is None and not marks:
             writer.origin = f"pydp-audit-{token_hex(8)}"
+            empty = Checkpoint(writer.origin, 0, writer.tree.root(0))
+            replace_file(folder.head, empty.to_note(None))  # first, so that a head that is missing was taken away
             writer.add("audit.begin", {"log": writer.origin})
             return writer
         torn = writer._find_end(last or 0)
         found = {path: writer._read(path) for path in marks}
         writer.origin = next((one.checkpoint.origin for one in found.values() if one), "") or writer._origin_of_log()
+        if not writer.seq and all(mark is not None and not mark.checkpoint.size for mark in found.values()):
+            writer.add("audit.begin", {"log": writer.origin})  # whoever began it died before the first line
         for path, mark in found.items():
             if mark is None or not writer._extends(mark):
                 writer._set_aside(path, mark)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from pydp_cli.audit import log
 from pydp_cli.audit.drop import drop_before
 from pydp_cli.audit.lines import read_line
 from pydp_cli.audit.log import append, append_all
@@ -221,6 +222,29 @@ def test_a_crash_before_the_head_is_written_is_no_finding(tmp_path):
     write(tmp_path, 1)
     assert verify(tmp_path).lines == 8
     assert not folder_of(tmp_path).conflicts()
+
+
+@pytest.mark.parametrize("written", [0, 40, None])
+def test_a_crash_in_the_first_entry_is_no_finding(tmp_path, monkeypatch, written):
+    """A head that is missing was taken away: it is there before the first line is."""
+
+    def die(handle, data):
+        if b"audit.begin" in data:
+            os.write(handle, data[:written])
+            raise KeyboardInterrupt
+        return real(handle, data)
+
+    real = log._write_all
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "_write_all", die)
+        with pytest.raises(KeyboardInterrupt):
+            append(tmp_path, "key.made", {}, clock=clock)
+    assert verify(tmp_path).sound
+    append(tmp_path, "key.made", {}, clock=clock)
+    assert verify(tmp_path).sound
+    events = [entry.event for entry in entries(tmp_path)]
+    again = ["key.made"] if written is None else ["audit.repaired"] if written else []
+    assert events == ["audit.begin", *again, "key.made"]
 
 
 def test_what_a_killed_writer_had_not_put_in_place_goes_with_the_next_entry(tmp_path):
