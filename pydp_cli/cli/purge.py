@@ -119,16 +119,26 @@ def _refuse_unsafe(
 
 
 def _resume(policy: Policy, keyring: Keyring | None) -> None:
-    """Finish what was committed, and undo what was not."""
+    """Finish what was committed, undo what was not, and tell the audit log of what it has missed."""
+    from pydp_cli.audit.log import tidy
     from pydp_cli.cli import rights
     from pydp_cli.rewrite import recovery
-    from pydp_cli.subjects.purge import COMMAND, drop_quarantine_unless_committed
+    from pydp_cli.subjects.purge import drop_quarantine_unless_committed, purge_folder, runs_not_told
 
-    for found, outcome in recovery.resume(policy.state_dir):
+    for found, _ in recovery.resume(policy.state_dir):
         drop_quarantine_unless_committed(policy.state_dir, found.journal)
-        if found.committed and found.command == COMMAND:
-            files = len(outcome.replaced) + len(outcome.deleted)
-            rights.record(policy, "purge.resumed", {**found.details, "files": files}, keyring)
+    for run in runs_not_told(policy.state_dir):
+        files = [file for note in run.notes for file in note["files"]]
+        counts = {name: sum(file[name] for file in files) for name in ("deleted", "quarantined")}
+        details = {
+            "runs": [run.details["run"]],
+            "day": run.details["day"],
+            "files": len(files) - len(run.left),
+            **counts,
+        }
+        rights.record(policy, "purge.resumed", details, keyring)
+    for log in (policy.state_dir, purge_folder(policy.state_dir)):
+        tidy(log)
 
 
 def _abort(policy: Policy) -> None:
@@ -149,7 +159,8 @@ def _record(policy: Policy, plan: PurgePlan, done: list[dict[str, object]], keyr
 
     if done:
         counts = {name: sum(one[name] for one in done) for name in ("deleted", "quarantined")}  # type: ignore[misc]
-        details = {"day": plan.today.isoformat(), "files": len(done), **counts, "held": plan.held}
+        runs = sorted({str(one["run"]) for one in done})
+        details = {"runs": runs, "day": plan.today.isoformat(), "files": len(done), **counts, "held": plan.held}
         rights.record(policy, "purge.done", details, keyring)
 
 

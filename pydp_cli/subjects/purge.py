@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from pydp_cli.keys.keyring import Keyring, utc_now
 from pydp_cli.policy.model import Policy
 from pydp_cli.policy.rights_checks import obligations
 from pydp_cli.rewrite.journal import Journal, sync_folder
+from pydp_cli.rewrite.recovery import CarriedOut, carried_out
 from pydp_cli.rewrite.transaction import Outcome, Transaction
 from pydp_cli.subjects.catalogue import Catalogue, catalogue_of
 from pydp_cli.subjects.done_cells import without_what_is_done
@@ -322,8 +324,9 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
         return Outcome()
     state_dir = plan.policy.state_dir
     aside: dict[str, Path] = {}
+    details = {"day": plan.today.isoformat(), "run": f"run-{token_hex(8)}"}
     with ExitStack() as undoing:
-        transaction = undoing.enter_context(Transaction.begin(state_dir, COMMAND, {"day": plan.today.isoformat()}))
+        transaction = undoing.enter_context(Transaction.begin(state_dir, COMMAND, details))
         undoing.callback(drop_quarantine_unless_committed, state_dir, transaction.journal)
         transaction.plan(one.file.path for one in plan.changing)
         if any(fingerprint(one.file) != one.seen for one in plan.changing):
@@ -342,7 +345,7 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
         told = []
         for one in plan.changing:
             before, after = digests[os.path.realpath(one.file.path)]
-            told.append({**one.as_json(), "before": before, "after": after})
+            told.append({**one.as_json(), "run": details["run"], "before": before, "after": after})
         transaction.note(files=told)
         outcome = transaction.commit()
     left = set(outcome.left)
@@ -351,6 +354,13 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
     pairs = zip(plan.changing, told, strict=True)
     done += [file for one, file in pairs if os.path.realpath(one.file.path) not in left]
     return outcome
+
+
+def runs_not_told(state_dir: Path) -> list[CarriedOut]:
+    """Give the runs whose changes were made, and that the audit log does not tell of: they died before they could."""
+    events = {"purge.done", "purge.resumed"}
+    told = {run for entry in entries(state_dir) if entry.event in events for run in entry.details.get("runs", ())}
+    return [one for one in carried_out(state_dir, COMMAND) if one.details["run"] not in told]
 
 
 def drop_quarantine_unless_committed(state_dir: Path, journal: Journal) -> None:
