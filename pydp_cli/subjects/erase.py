@@ -143,7 +143,15 @@ def plan_erasure(
         _refuse_strangers(catalogue, found, known, keyring)
     files = (erase_in_file(catalogue, matches, held, known, keyring) for matches in found.files)
     plan = ErasurePlan(catalogue, tuple(subjects), found, held, tuple(one for one in files if one), known, merge)
+    claimed: dict[str, str] = {}
     for one in plan.changing:
+        other = claimed.setdefault(os.path.realpath(one.path), one.dataset)
+        if other != one.dataset:
+            raise UsageError(
+                f'datasets "{other}" and "{one.dataset}" both have this file, and would change it',
+                place=one.path,
+                hint="let one of them claim it",
+            )
         if one.matches.file.filesystem is not None:
             raise UsageError("only local files can be changed in place", place=one.path)
     return plan

@@ -415,11 +415,16 @@ def _part(found: Hits, owner: pa.Int32Array, hits: list[tuple[int, pa.Int32Array
 
 
 def _as_first_reached(table: pa.Table, before: FileMatches | None) -> pa.Table:
-    """Let rows that an earlier round found keep the key by which it did: that is how they were reached."""
+    """Let own rows that an earlier round found keep the key by which it did: that is how they were reached.
+
+    A mention keeps its column, for a row may mention several people, each in another one.
+    """
     if before is None or not len(before.rows):
         return table
-    first = before.by.take(pc.index_in(table.column("row"), value_set=before.rows))
-    return table.set_column(3, "by", pc.coalesce(first, table.column("by")))
+    own = pc.invert(before.mention)
+    first = before.by.filter(own).take(pc.index_in(table.column("row"), value_set=before.rows.filter(own)))
+    reached = pc.coalesce(first, table.column("by"))
+    return table.set_column(3, "by", pc.if_else(table.column("mention"), table.column("by"), reached))
 
 
 def _matches(

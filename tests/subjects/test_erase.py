@@ -242,3 +242,29 @@ def test_people_are_referred_to_as_one_by_one(company):
     together = erase.references_of(company.keyring, people)
     assert [len(one) for one in together] == [3, 0, 1]
     assert [reference for one in together for reference in one] == [reference for one in each for reference in one]
+
+
+def test_a_row_that_is_found_as_ones_own_first_keeps_its_owner_where_it_mentions_another(company):
+    text = (company.folder / "pydp.yml").read_text()
+    at = text.index("  messages:\n")
+    before, after = text[:at].split("datasets:\n")
+    company.write("pydp.yml", f"{before}datasets:\n{text[at:]}{after}")  # searched before who writes to it is known
+    rule(company, "messages", "{action: mask, set: {text: null}}")
+    company.write("data/messages.csv", "sender,receiver,text\nbo@example.com,anna.b@example.org,fine\n")
+    erased(company, "email=bo@example.com", "customer_id=1")
+    assert (company.folder / "data/messages.csv").read_text() == "sender,receiver,text\nbo@example.com,,\n"
+
+
+def test_a_file_of_two_datasets_is_refused_when_it_is_planned(company):
+    again = "  again:\n    path: data/orders/all.csv\n    links: {customer_id: customers.id}\n    other_columns: keep\n"
+    company.change_policy("  items:\n", f"{again}  items:\n")
+    with pytest.raises(UsageError, match='datasets "orders" and "again" both'):
+        planned(company, "customer_id=1")
+
+
+def test_a_file_with_two_names_is_changed_once(company):
+    (company.folder / "data/orders/link.csv").symlink_to("all.csv")
+    erased(company, "email=anna@example.com")
+    text = (company.folder / "data/orders/link.csv").read_text()
+    assert text == "id,customer_id,email,total\no2,2,,20.00\no4,0,,1.00\n"
+    assert (company.folder / "data/orders/link.csv").is_symlink()
