@@ -68,7 +68,12 @@ def rotate_keys(
     apply: Annotated[Path | None, typer.Option("--apply", help="Do what a plan says, and nothing else.")] = None,
     abort: Annotated[bool, typer.Option("--abort", help="Undo what an interrupted run had not decided.")] = False,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for another run to end.")] = 0,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: the cores.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", min=1, help="Files (rewrap-files) or parts of one (reencrypt) at a time. Default: the cores."
+        ),
+    ] = None,
     as_of: opt.AsOf = None,
     report: opt.Report = None,
     json: opt.Json = False,

@@ -36,7 +36,10 @@ def retire(
     dry_run: bool = False,
     progress: Callable[[FileKeys], None] | None = None,
 ) -> tuple[Keyring, Retired]:
-    """Destroy the old versions of cell keys that nothing is under, in all of the policy's datasets and in `paths`."""
+    """Destroy the old versions that nothing is under, in all of the policy's datasets and in `paths`.
+
+    Versions of the `file` key only where paths are named, which tell where encrypted whole files are.
+    """
     if policy is None:
         raise UsageError(
             "only a policy tells where a key could still be needed",

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -168,6 +169,55 @@ def test_rewrap_files_changes_headers_only(work):
     assert work.path("back.bin").read_bytes() == work.path("data/big.bin").read_bytes()
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_rewrap_files_touches_each_file_once_whatever_names_it_has(work, jobs):
+    for number in range(9):
+        work.write(f"data/{number}", os.urandom(number))
+        assert work.pydp("encrypt", "--whole-file", f"data/{number}", *KEYS).code == 0
+    os.link("data/1.pydp", "data/also.pydp")
+    Path("data/too.pydp").symlink_to("2.pydp")
+    damaged = bytearray(work.path("data/3.pydp").read_bytes())
+    damaged[100], damaged[4196] = damaged[100] ^ 1, damaged[4196] ^ 1
+    work.write("data/3.pydp", bytes(damaged))
+    done = rotate(work, "data", "data/3.pydp", "--mode", "rewrap-files", "--jobs", jobs, "--json", code=3)
+    told = json.loads(done.out)["done"][0]
+    assert len(told["files"]) == 8
+    assert [one["file"] for one in told["quarantined"]] == ["data/3.pydp"]
+    for number in (0, 1, 2, 8):
+        sealed = work.path(f"data/{number}.pydp").read_bytes()
+        assert sealed[:4096] == sealed[4096:8192]
+        back = work.pydp("decrypt", "--whole-file", f"data/{number}.pydp", "-o", f"back{number}", *KEYS)
+        assert (back.code, work.path(f"back{number}").stat().st_size) == (0, number), back.err
+
+
+def test_retire_destroys_a_file_key_only_where_it_looked_for_whole_files(work):
+    work.write("data/big.bin", os.urandom(100))
+    work.write("pydp.yml", "version: 1\nkeyring: ring\ndatasets:\n  all: {path: rows/*, other_columns: keep}\n")
+    work.write("rows/a.csv", "id\n1\n")
+    assert work.pydp("encrypt", "--whole-file", "data/big.bin", *KEYS).code == 0
+    sealed = work.path("data/big.bin.pydp").read_bytes()
+    rotate(work, "data", "--mode", "rewrap-files")
+    assert states(work, "file") == ["enabled", "primary"]
+    policy = ("--mode", "retire", "-p", "pydp.yml")
+    assert "where files are" in rotate(work, *policy).err
+    work.write("archive/old.pydp", sealed)
+    assert states(work, "file") == ["enabled", "primary"]
+    assert "still under" in rotate(work, "archive", "data", *policy).err
+    work.path("archive/old.pydp").unlink()
+    work.path("data/big.bin").unlink()  # what is neither a table nor an envelope could hold anything
+    rotate(work, "data", *policy, "--dry-run")
+    assert states(work, "file") == ["enabled", "primary"]
+    rotate(work, "data", *policy)
+    assert states(work, "file") == ["destroyed", "primary"]
+    done = work.pydp("decrypt", "--whole-file", "data/big.bin.pydp", "-o", "back", *KEYS)
+    assert done.code == 0, done.err
+
+
+def states(work, name):
+    shown = work.pydp("keys", "list", "--json", *KEYS)
+    return [one["state"] for one in json.loads(shown.out) if one["key"] == name]
+
+
 def test_without_a_mode_it_does_what_is_due(encrypted):
     encrypted.write(
         "pydp.yml",
@@ -176,6 +226,10 @@ def test_without_a_mode_it_does_what_is_due(encrypted):
     )
     arguments = ("-p", "pydp.yml", "--key-file", "key")
     assert "nothing is due" in encrypted.pydp("rotate-keys", *arguments).err
+    before = (encrypted.path("ring").read_bytes(), names("data"))
+    silent = encrypted.pydp("rotate-keys", *arguments, "-q")
+    assert (silent.code, silent.out, silent.err) == (0, "", "")
+    assert (encrypted.path("ring").read_bytes(), names("data")) == before
     assert counts(encrypted) == [("primary", 8)]
     done = encrypted.pydp("rotate-keys", *arguments, "--as-of", "2099-01-01")
     assert (done.code, counts(encrypted)) == (0, [("enabled", 0), ("primary", 8)]), done.err
@@ -187,6 +241,27 @@ def test_a_run_that_meets_another_says_so(encrypted):
 
     with run_lock(Path(".pydp"), "erase-user"):
         assert "erase-user" in rotate(encrypted, "data", "--mode", "reencrypt", code=6).err
+
+
+def test_of_two_runs_at_once_the_one_that_waits_moves_all_again_and_loses_nothing(encrypted):
+    before = {name: clear(encrypted, name) for name in ("people.csv", "pay.parquet")}
+    line = ("rotate-keys", "data", "--mode", "reencrypt", "--wait", "300", "--jobs", "1", *KEYS, "-q")
+    both = [encrypted.start(*line), encrypted.start(*line)]
+    assert [one.wait() for one in both] == [0, 0]
+    assert counts(encrypted) == [("enabled", 0), ("enabled", 0), ("primary", 8)]
+    assert {name: clear(encrypted, name) for name in before} == before
+
+
+def test_a_run_that_waits_begins_when_the_other_ends(encrypted):
+    from pydp_cli.rewrite.lock import run_lock
+
+    with run_lock(Path(".pydp"), "erase-user"):
+        waiting = encrypted.start("rotate-keys", "data", "--mode", "reencrypt", "--wait", "300", *KEYS, "-q")
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(1.5)
+        assert counts(encrypted) == [("primary", 8)]
+    assert waiting.wait() == 0
+    assert counts(encrypted) == [("enabled", 0), ("primary", 8)]
 
 
 def test_an_unknown_mode_and_an_unknown_key_are_usage_errors(encrypted):
