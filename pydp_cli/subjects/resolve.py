@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pydp_cli.datasets.locations import InputFile
-from pydp_cli.errors import LimitReached, Refused
+from pydp_cli.errors import LimitReached, Refused, TemporaryFailure
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.physical import take_rows
 from pydp_cli.policy.identity_text import identity_text
@@ -31,7 +32,7 @@ from pydp_cli.subjects.catalogue import Catalogue, Key
 from pydp_cli.subjects.known import Known, People, distinct_pairs
 from pydp_cli.subjects.parquet_prune import Wanted
 from pydp_cli.subjects.scan import Fingerprint, fingerprint
-from pydp_cli.subjects.search import FileHits, Hits, in_order, search_file
+from pydp_cli.subjects.search import FileHits, Hits, Share, in_order, search_file, shares_of
 from pydp_cli.subjects.subject import Subject
 from pydp_cli.subjects.treated import Treated
 
@@ -180,7 +181,6 @@ class _Search:
         self.files = {name: catalogue.files(name) for name in catalogue.order}
         self.searched: dict[str, tuple[int, ...]] = {}
         self.found: dict[tuple[str, str], FileMatches] = {}
-        self.asked: dict[str, tuple[tuple[int, ...], tuple[AskedColumn, ...], dict[str, Wanted] | None]] = {}
         self.gave: dict[tuple[str, str], Counter[str]] = {}
         self.reached: list[Key] = []
         self.over: set[int] = set()
@@ -212,35 +212,42 @@ class _Search:
     def _search(self, name: str) -> None:
         """Search a dataset for all that is known.
 
-        Its files are searched at the same time, each for what was known when its turn came. Where one of them tells
+        Its files, and shares of the large ones, are searched at the same time, and all for what was known before the
+        first: so what is found, and how it was reached, is the same on every machine. Where one of them tells
         something new, the dataset is due again.
         """
         keys = self.catalogue.keys_of(name)
         for key in keys:
             self.treated.spell(key.space, self.known[key.space], self.people)
         self.searched[name] = self._state(name)
-        for file, found in in_order(self.files[name], lambda file: self._task(name, file, keys)):
-            parts = [self._match(hits, keys) for hits in found.hits]
-            table = _as_first_reached(pa.concat_tables(parts) if parts else _NOTHING, self.found.get((name, file.path)))
-            columns = tuple(key.column for key in keys)
-            self.found[name, file.path] = _matches(name, file, table, columns, found.num_rows, seen=found.fingerprint)
-
-    def _task(self, name: str, file: InputFile, keys: tuple[Key, ...]) -> Callable[[], FileHits]:
-        """Say how to search a file for what is known now."""
-        if self.progress is not None:
-            self.progress(file.path)
-        if self.asked.get(name, (None,))[0] != self._state(name):
-            columns = tuple(self._asked_of(key) for key in keys)
-            self.asked[name] = (self._state(name), columns, self._wanted(keys))
-        _, columns, wanted = self.asked[name]
+        columns, wanted = tuple(self._asked_of(key) for key in keys), self._wanted(keys)
         dataset = self.catalogue.policy.datasets[name]
-        return lambda: search_file(
-            file,
-            columns,
-            csv=dataset.csv,
-            decode=lambda schema, sample, stored: self.treated.decoder(name, schema, sample, stored, columns),
-            wanted=wanted,
-        )
+
+        def task(share: Share) -> Callable[[], FileHits]:
+            if self.progress is not None and not share.number:
+                self.progress(share.file.path)
+            return lambda: search_file(
+                share,
+                columns,
+                csv=dataset.csv,
+                decode=lambda schema, sample, stored: self.treated.decoder(name, schema, sample, stored, columns),
+                wanted=wanted,
+            )
+
+        found = in_order(shares_of(self.files[name]), task)
+        for path, group in groupby(found, lambda pair: pair[0].file.path):
+            self._note(name, path, list(group), keys)
+
+    def _note(self, name: str, path: str, found: list[tuple[Share, FileHits]], keys: tuple[Key, ...]) -> None:
+        """Note what was found in a file, share by share."""
+        parts = [self._match(hits, keys) for _, one in found for hits in one.hits]
+        table = _as_first_reached(pa.concat_tables(parts) if parts else _NOTHING, self.found.get((name, path)))
+        columns = tuple(key.column for key in keys)
+        seen = found[0][1].fingerprint
+        if any(one.fingerprint != seen for _, one in found):
+            raise TemporaryFailure("the file changed while it was searched", place=path, hint="run again")
+        num_rows = max(one.num_rows for _, one in found)
+        self.found[name, path] = _matches(name, found[0][0].file, table, columns, num_rows, seen=seen)
 
     def _asked_of(self, key: Key) -> AskedColumn:
         known = self.known[key.space]

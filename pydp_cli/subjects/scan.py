@@ -88,11 +88,13 @@ def scan_keys(
     csv: CsvOptions,
     decode: Decode | None = None,
     wanted: Mapping[str, Wanted] | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[KeyBatch]:
     """Read the named columns of a file; those of its partition folders are as text.
 
     Row groups whose statistics show that nothing of `wanted` is in them are skipped. `decode` is asked, once the
-    schema is known, for what makes encrypted columns readable.
+    schema is known, for what makes encrypted columns readable. `share` is a number and how many there are: only such a
+    part of a Parquet file's row groups is read.
     """
     with ExitStack() as closing:
         source = open_source(file, csv_options=csv, closing=closing)
@@ -106,7 +108,9 @@ def scan_keys(
         if head is not None:
             batches = _text_batches(head.chunks(), needed, sought)
         elif isinstance(source, ParquetSource) and not any("." in name for name in needed):
-            batches = _parquet_batches(source, needed, sought)
+            batches = _parquet_batches(source, needed, sought, share)
+        elif share[0]:
+            batches = iter(())
         else:  # pyarrow would take a name with a dot for a path into a struct
             batches = _positioned(batch for chunk in source.chunks() for batch in chunk.read())
         for start, whole in batches:
@@ -215,7 +219,7 @@ def _lacks_newline(chunk: CsvChunk) -> bool:
 
 
 def _parquet_batches(
-    source: ParquetSource, columns: list[str], wanted: Mapping[str, Wanted] | None
+    source: ParquetSource, columns: list[str], wanted: Mapping[str, Wanted] | None, share: tuple[int, int]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Give batches of the columns with the position of their first row; row groups of no interest are skipped."""
     interesting = [True] * source.num_row_groups
@@ -225,7 +229,7 @@ def _parquet_batches(
     for group, rows in enumerate(source.group_rows):
         position = start
         start += rows
-        if not interesting[group] or not rows:
+        if not interesting[group] or not rows or group * share[1] // source.num_row_groups != share[0]:
             continue
         if not columns:
             yield position, pa.record_batch([pa.nulls(rows)], ["-"])

@@ -27,6 +27,8 @@ from pydp_cli.subjects.scan import Decode, Fingerprint, KeyBatch, fingerprint, m
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST_THREADS = 8
+LARGE_BYTES = 16 << 20
+SHARES = 4
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,31 @@ class FileHits:
     fingerprint: Fingerprint | None
 
 
+@dataclass(frozen=True)
+class Share:
+    """Some of the row groups of a file: the share of a number, of so many."""
+
+    file: InputFile
+    number: int = 0
+    of: int = 1
+
+
+def shares_of(files: Sequence[InputFile]) -> list[Share]:
+    """Divide large Parquet files, where there are too few files for every processor to have one.
+
+    The number of shares depends on the files alone.
+    """
+    shares = []
+    for file in files:
+        seen = fingerprint(file)
+        is_large = len(files) <= MOST_THREADS and seen is not None and seen[1] > LARGE_BYTES
+        of = SHARES if is_large and file.format is not None and file.format.name == "parquet" else 1
+        shares += [Share(file, number, of) for number in range(of)]
+    return shares
+
+
 def search_file(
-    file: InputFile,
+    share: Share,
     asked: Sequence[AskedColumn],
     *,
     csv: CsvOptions,
@@ -56,11 +81,14 @@ def search_file(
     wanted: Mapping[str, Wanted] | None,
 ) -> FileHits:
     """Find the rows of a file that hold something known; raises `TemporaryFailure` where it changes meanwhile."""
+    file = share.file
     before = fingerprint(file)
     hits = []
     end = 0
     columns = list(dict.fromkeys(one.column for one in asked))
-    for batch in merged(scan_keys(file, columns, csv=csv, decode=decode, wanted=wanted)):
+    for batch in merged(
+        scan_keys(file, columns, csv=csv, decode=decode, wanted=wanted, share=(share.number, share.of))
+    ):
         end = batch.start + batch.num_rows
         found = _found(batch, asked)
         if found is not None:

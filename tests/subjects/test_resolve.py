@@ -266,6 +266,23 @@ def test_blocks_of_text_without_anybody_are_not_parsed_and_positions_stay_right(
     assert found.of_dataset("orders")[0].num_rows == 200_000
 
 
+@pytest.mark.parametrize("groups", [1, 3, 7])
+def test_shares_of_a_large_file_are_searched_at_the_same_time(company, monkeypatch, groups):
+    ids = [1 if row % 97 == 0 else row + 100 for row in range(1_000)]
+    emails = pa.array([f"u{row}@example.com" if row % 194 == 0 else None for row in range(1_000)], pa.string())
+    table = pa.table({"id": ids, "email": emails, "name": ["x"] * 1_000})
+    path = company.folder / "data/customers/a.parquet"
+    pq.write_table(table, path, row_group_size=-(-1_000 // groups))
+    whole = company.find("customer_id=1")
+    monkeypatch.setattr("pydp_cli.subjects.search.LARGE_BYTES", 0)
+    shared = company.find("customer_id=1")
+    assert rows_of(shared) == rows_of(whole)
+    assert [row for _, name, row in rows_of(shared) if name == "a.parquet"] == list(range(0, 1_000, 97))
+    assert [matches.num_rows for matches in shared.files] == [matches.num_rows for matches in whole.files]
+    assert shared.people == whole.people
+    assert shared.trail == whole.trail
+
+
 def test_a_damaged_page_is_told_with_its_file(company):
     path = company.folder / "data/customers/a.parquet"
     pq.write_table(pq.read_table(path), path, use_dictionary=False, compression="zstd", write_page_checksum=True)
