@@ -12,7 +12,7 @@ from pydp_cli.keys.keyring import open_keyring
 from pydp_cli.keys.unlock import Unlock
 from pydp_cli.rotation.usage import usage
 from tests.crash.conftest import CSV, KEYS, TABLE
-from tests.crash.harness import calls_on, faults, pydp, strays, strike
+from tests.crash.harness import Fault, calls_on, faults, pydp, strays, strike
 
 ROTATE = ("rotate-keys", "data", "--mode", "reencrypt", "--jobs", "1")
 CELLS = 1200
@@ -74,6 +74,62 @@ def test_no_fault_loses_a_cell_and_the_next_run_finishes(rotating):
         assert cells["primary"] == CELLS, f"again after {fault}"
         assert strays(rotating.folder) == [], f"again after {fault}"
         assert not list(Path(".pydp/journal").glob("*.jsonl")), f"again after {fault}"
+
+
+JOINED = """version: 1
+keyring: ring
+datasets:
+  all:
+    path: joined/*.csv
+    other_columns: keep
+    columns: {id: {encrypt: {mode: deterministic, domain: person}}}
+"""
+FILES = ("a", "b", "c")
+
+
+@pytest.fixture
+def joining(here):
+    (here.template / "joined").mkdir()
+    Path("pydp.yml").write_text(JOINED)
+    for name in FILES:
+        Path(f"joined/{name}.csv").write_text("id,of\n" + "".join(f"{n},{name}\n" for n in range(50)))
+    here.prepare(("encrypt", "--in-place", "-p", "pydp.yml", *(f"joined/{name}.csv" for name in FILES)))
+    here.fresh()
+    return here
+
+
+def joins():
+    """Tell whether what was equal in the files of a group is equal still."""
+    columns = {
+        tuple(line.split(",")[0] for line in Path(f"joined/{name}.csv").read_text().splitlines()) for name in FILES
+    }
+    return len(columns) == 1
+
+
+def decided():
+    """Tell whether a run had committed, so that the next one has to finish it."""
+    return any('"commit"' in path.read_text() for path in Path(".pydp/journal").glob("*.jsonl"))
+
+
+def test_a_join_group_is_whole_before_it_is_decided_and_after_the_next_run(joining):
+    rotate = ("rotate-keys", "--mode", "reencrypt", "--jobs", "1", "-p", "pydp.yml")
+    command = pydp(*rotate, *KEYS, "-q")
+    calls = calls_on(joining.folder, command)
+    swaps = [(call, when) for call, when, _ in calls if call.startswith("rename")]
+    assert len(swaps) >= len(FILES)
+    between = 0
+    for fault in [Fault(call, when, "signal=KILL") for call, when in swaps] + faults(calls, 6):
+        joining.fresh()
+        strike(joining.folder, command, fault)
+        assert joins() or decided(), f"after {fault}"
+        between += not joins()
+        assert joining.again(*rotate) == 0, f"again after {fault}"
+        assert joins(), f"again after {fault}"
+        current = ring()
+        under = usage(current, paths=["joined"]).of(current.primary("cell").key_id)
+        assert (under.files, under.cells) == (3, 150), f"again after {fault}"
+        assert strays(joining.folder) == [], f"again after {fault}"
+    assert between, "no fault struck between two swaps"
 
 
 NAIVE = """
