@@ -114,6 +114,7 @@ def set_(
         ledger.set_allowance(_name(loaded, dataset), wanted.model_dump_json())
     finally:
         ledger.close()
+    _record(loaded, "budget.set", {"dataset": dataset, "budget": wanted.model_dump_json()})
 
 
 @app.command(epilog=EXAMPLE)
@@ -130,7 +131,16 @@ def close(dataset: DatasetName, *, policy: opt.PolicyFile = None, as_of: opt.AsO
         ledger.close_budget(name, period)
     finally:
         ledger.close()
+    _record(loaded, "budget.closed", {"dataset": dataset, "period": period})
     note(f"closed for the period: {period}")
+
+
+def _record(policy: Policy | None, event: str, details: dict[str, Any]) -> None:
+    """Append a change of a policy's budgets to its audit log."""
+    if policy is not None:
+        from pydp_cli.cli.rights import record
+
+        record(policy, event, details, None)
 
 
 def _state(path: Path | None) -> tuple[Policy | None, Path]:

@@ -296,6 +296,11 @@ def _answer(  # noqa: PLR0917 - one caller, above
         answer = ask(question, asking, ledger=ledger, budget=budget, period=period, policy_digest=policy.digest)
     finally:
         ledger.close()
+    if in_policy and answer.stored_at is None:
+        from pydp_cli.cli.rights import record
+
+        told = {"query": question.name, "dataset": question.dataset, "period": period, "files": len(files)}
+        record(policy, "dp-stats.released", told, None)
     return answer.release, answer.stored_at
 
 

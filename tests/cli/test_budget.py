@@ -65,3 +65,12 @@ def test_an_older_copy_of_the_ledger_is_refused(shop):
     ran = shop.pydp("dp-stats", "--query", "n")
     assert ran.code == 3
     assert "older" in ran.err
+
+
+def test_releases_and_changes_of_budgets_are_in_the_audit_log(shop):
+    for _ in range(2):  # the second is the stored release, and no new one
+        assert shop.pydp("dp-stats", "--query", "n").code == 0
+    assert shop.pydp("budget", "close", "orders").code == 0
+    events = [json.loads(line)["event"] for line in shop.read(".pydp/audit/000000.jsonl").splitlines()]
+    assert events == ["audit.begin", "dp-stats.released", "budget.closed"]
+    assert shop.pydp("audit", "verify").code == 0

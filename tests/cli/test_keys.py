@@ -470,3 +470,14 @@ def test_a_full_disk_leaves_the_keyring_as_it_was(work):
         assert "cannot be written" in err
     assert work.path("ring").read_bytes() == before
     assert sorted(path.name for path in work.folder.iterdir()) == ["key", "people.csv", "pydp.yml", "ring"]
+
+
+def test_changes_of_the_keyring_are_in_the_audit_log_where_one_is_kept(work):
+    new = ("keys", "new-version", "cell", "--keyring", "ring", "--key-file", "key")
+    assert work.pydp(*new).code == 0
+    assert not work.path(".pydp").exists()
+    assert work.pydp("anonymize", "-o", "out.csv", "--key-file", "key").code == 0
+    assert work.pydp(*new).code == 0
+    entries = [json.loads(line) for line in work.read(".pydp/audit/000000.jsonl").splitlines()]
+    [changed] = [entry for entry in entries if entry["event"] == "keys.changed"]
+    assert set(changed["details"]) >= {"keyring", "generation"}

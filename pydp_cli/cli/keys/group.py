@@ -35,13 +35,44 @@ def subcommand(name: str, *examples: str, access: bool = True) -> Callable[[Comm
 
 
 def tell(ring: Keyring, message: str, *, json: bool, quiet: bool, **facts: Any) -> None:
-    """Say what became of a keyring: a line for people, or the facts as JSON."""
+    """Say what became of a keyring: a line for people, or the facts as JSON; and note it where a log is kept."""
     from pydp_cli.cli.render import note, print_json
 
+    _log(ring, facts)
     if json:
         print_json({"keyring": str(ring.path), "generation": ring.generation, **facts})
     elif not quiet:
         note(message)
+
+
+def _log(ring: Keyring, facts: dict[str, Any]) -> None:
+    """Note a change in the audit log of the policy whose keyring it is, or beside the keyring where one is kept."""
+    from pathlib import Path
+
+    from pydp_cli.cli.render import warn
+    from pydp_cli.errors import OutputError, PydpError
+    from pydp_cli.policy.loader import find_policy, load_policy
+
+    state = ring.path.resolve().parent / ".pydp"
+    try:
+        found = find_policy(Path.cwd())
+        policy = None if found is None else load_policy(found)
+    except PydpError:  # a policy that cannot be read says nothing of the keyring
+        policy = None
+    if policy is not None and policy.keyring_path is not None and policy.keyring_path.resolve() == ring.path.resolve():
+        state = policy.state_dir
+    if not (state / "audit").is_dir():
+        return
+    from pydp_cli.audit.log import append
+    from pydp_cli.audit.signing import signer_of
+    from pydp_cli.keys.keyring import utc_now
+
+    told = {name: value for name, value in facts.items() if isinstance(value, (str, int)) or name == "ids"}
+    details = {"keyring": ring.ring_id, "generation": ring.generation, **told}
+    try:
+        append(state, "keys.changed", details, clock=utc_now, signer=signer_of(ring))
+    except OutputError as error:
+        warn(f"this change is not in the audit log: {error}")
 
 
 def key_id_from(text: str) -> bytes:
