@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -39,13 +40,27 @@ def epsilon_for(question: Question, name: str, half_width: float) -> Fraction:
 def bounds_from(released: dict[str, Any]) -> tuple[float, float]:
     """Read bounds off a released histogram over powers of two: the bins that are surely not empty.
 
-    An interval of one bin may miss, and there are many bins: a bin counts at three half-widths above nothing.
+    The noise alone fills one of all the empty bins with a probability of 1e-9 at most.
     """
     edges = released["bounds"]["bounds"]
-    row = released["rows"][0]
-    filled = [
-        place for place, name in enumerate(released["names"]) if row[name] > 3 * (row[f"{name}_high"] - row[name])
-    ]
+    row, names = released["rows"][0], released["names"]
+    least = surely_above(released["mechanisms"][0], len(names))
+    filled = [place for place, name in enumerate(names) if row[name] > least]
     if not filled:
         raise UsageError("too few people to find bounds at this epsilon", hint="spend more, or declare bounds you know")
     return edges[filled[0]], edges[filled[-1] + 1]
+
+
+def surely_above(mechanism: dict[str, Any], numbers: int) -> float:
+    """Give what none of some numbers reaches by its noise alone, but with a probability of 1e-9.
+
+    The discrete Laplace distribution with ratio a exceeds t with a probability of less than a^t, and its variance is
+    2a/(1-a)^2; the discrete Gaussian is subgaussian (Canonne, Kamath and Steinke 2020, theorem 1 and proposition 25).
+    Where hardly any noise is, half of the variance is the probability of 1, and that to the power of k*k the one of k.
+    """
+    deviation, odds = mechanism["noise_standard_deviation"], math.log(numbers / 1e-9)
+    variance = max(deviation**2, 1e-300)
+    if mechanism["mechanism"] == "discrete Laplace":
+        return odds / math.log((variance + 1 + math.sqrt(2 * variance + 1)) / variance)
+    reached = deviation * math.sqrt(2 * odds)
+    return float(max(reached, math.sqrt(odds / math.log(2 / variance))) if variance < 0.25 else reached)
