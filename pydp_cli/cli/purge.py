@@ -130,13 +130,8 @@ def _resume(policy: Policy, keyring: Keyring | None) -> None:
     for run in runs_not_told(policy.state_dir):
         files = [file for note in run.notes for file in note["files"]]
         counts = {name: sum(file[name] for file in files) for name in ("deleted", "quarantined")}
-        details = {
-            "runs": [run.details["run"]],
-            "day": run.details["day"],
-            "files": len(files) - len(run.left),
-            **counts,
-        }
-        rights.record(policy, "purge.resumed", details, keyring)
+        told = {"runs": [run.details.get("run")], "day": run.details["day"], "files": len(files) - len(run.left)}
+        rights.record(policy, "purge.resumed", {**told, **counts}, keyring)
     for log in (policy.state_dir, purge_folder(policy.state_dir)):
         tidy(log)
 

@@ -17,7 +17,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from secrets import token_hex
+from secrets import choice
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -324,7 +325,7 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
         return Outcome()
     state_dir = plan.policy.state_dir
     aside: dict[str, Path] = {}
-    details = {"day": plan.today.isoformat(), "run": f"run-{token_hex(8)}"}
+    details = {"day": plan.today.isoformat(), "run": "".join(choice(ascii_lowercase) for _ in range(16))}
     with ExitStack() as undoing:
         transaction = undoing.enter_context(Transaction.begin(state_dir, COMMAND, details))
         undoing.callback(drop_quarantine_unless_committed, state_dir, transaction.journal)
@@ -360,7 +361,7 @@ def runs_not_told(state_dir: Path) -> list[CarriedOut]:
     """Give the runs whose changes were made, and that the audit log does not tell of: they died before they could."""
     events = {"purge.done", "purge.resumed"}
     told = {run for entry in entries(state_dir) if entry.event in events for run in entry.details.get("runs", ())}
-    return [one for one in carried_out(state_dir, COMMAND) if one.details["run"] not in told]
+    return [one for one in carried_out(state_dir, COMMAND) if one.details.get("run") not in told]
 
 
 def drop_quarantine_unless_committed(state_dir: Path, journal: Journal) -> None:

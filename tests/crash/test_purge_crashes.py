@@ -64,7 +64,7 @@ def test_a_purge_that_was_struck_is_finished_by_the_next_one(expired):
     calls = calls_on(expired.folder, line)
     after = contents()
     assert (after[0].decode(), sorted(after[1]), set_aside()) == (LEFT, ["mixed.parquet", "new.parquet"], [ASIDE])
-    for fault in faults(calls, 24):
+    for fault in faults(calls, 9):
         expired.fresh()
         strike(expired.folder, line, fault)
         found, aside = contents(), set_aside()
@@ -86,7 +86,7 @@ def test_a_purge_that_was_not_committed_can_be_undone(expired):
     before, arguments = contents(), command()
     line = pydp(*arguments, *KEYS, "-q")
     undone = 0
-    for fault in faults(calls_on(expired.folder, line), 8):
+    for fault in faults(calls_on(expired.folder, line), 3):
         expired.fresh()
         strike(expired.folder, line, fault)
         if contents() == before and expired.again("purge", "--abort") == 0:
