@@ -226,13 +226,13 @@ class _Work:
         from pydp_cli.subjects.erasures import changes_of, finish
         from pydp_cli.subjects.residue import scan_residue
         from pydp_cli.subjects.signed_document import digest_of_document
-        from pydp_cli.subjects.suppression import suppress
+        from pydp_cli.subjects.suppression import every_spelling, suppress
 
         last, remains = erase_all(plan, erasure, self.run)
         changed = [one["real"] for one in changes_of(self.policy.state_dir, erasure)]
         residue = scan_residue(self.catalogue, erasure.subjects(self.keyring), last.held, changed)
         found = [one.as_json() for one in remains] + [one.as_json() for one in residue]
-        identities = [person.identities for person in plan.found.people]
+        identities = [every_spelling(self.catalogue, self.keyring, [one.identities for one in plan.found.people])]
         suppress(
             self.policy.state_dir, self.keyring, identities, clock=utc_now, signer=signer_of(self.keyring, "audit")
         )

@@ -93,12 +93,14 @@ def _readmit(policy: Policy, access: Access, named: list[str], *, quiet: bool) -
     from pydp_cli.cli.render import note
     from pydp_cli.keys.keyring import utc_now
     from pydp_cli.subjects.catalogue import catalogue_of
-    from pydp_cli.subjects.suppression import readmit
+    from pydp_cli.subjects.erase import known_of
+    from pydp_cli.subjects.suppression import every_spelling, readmit
 
     keyring = rights.required_keyring(policy, access, "the list of erased people")
-    people = rights.subjects_of(catalogue_of(policy), named, None)
+    catalogue = catalogue_of(policy)
+    people = [every_spelling(catalogue, keyring, [known_of(rights.subjects_of(catalogue, named, None))])]
     signer = rights.signer_if_any(keyring)
     count = readmit(policy.state_dir, keyring, people, clock=utc_now, signer=signer)
     rights.record(policy, "guard.readmitted", {"identifiers": count}, keyring)
     if not quiet:
-        note(f"{count:,} identifiers taken off the list of erased people")
+        note(f"{count:,} identifiers and pseudonyms taken off the list of erased people")

@@ -21,6 +21,7 @@ from pydp_cli.audit.verify import entries, verify
 from pydp_cli.errors import Tampered
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.references import ReferenceKey, digest_in, reference_key
+from pydp_cli.pipeline.spellings import pseudonyms_of
 from pydp_cli.policy.identity_text import identity_text
 from pydp_cli.policy.model import Identity
 from pydp_cli.subjects.catalogue import Catalogue
@@ -59,10 +60,29 @@ def suppress(
     return _append(state_dir, "suppression.added", list(new), clock=clock, signer=signer)
 
 
+def every_spelling(
+    catalogue: Catalogue, keyring: Keyring, people: Iterable[Mapping[str, Iterable[str]]]
+) -> dict[str, list[str]]:
+    """Give the identifiers of people, and the pseudonyms that stand for them in datasets that hold pseudonyms.
+
+    A reference is a one-way hash: of somebody on the list no pseudonym can be made later.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for identities in people:
+        for space, values in identities.items():
+            found.setdefault(space, {}).update(dict.fromkeys(values))
+    for space, values in found.items():
+        texts, identity = pa.array(list(values), pa.string()), catalogue.identity(space)
+        for key in catalogue.keys_in(space):
+            for spelled in pseudonyms_of(catalogue.policy, key.dataset, key.column, texts, keyring):
+                values.update(dict.fromkeys(identity_text(spelled, identity).drop_null().to_pylist()))
+    return {space: list(values) for space, values in found.items()}
+
+
 def readmit(
     state_dir: Path,
     keyring: Keyring,
-    people: Iterable[Subject],
+    people: Iterable[Mapping[str, Iterable[str]]],
     *,
     clock: Clock,
     signer: Signer | None = None,
@@ -73,12 +93,13 @@ def readmit(
     for space, reference in listed:
         by_space.setdefault(space, set()).add(bytes.fromhex(reference.partition("-")[0]))
     lifted: dict[tuple[str, str], None] = {}
-    for person in people:
-        for space, value in person.given:
+    for identities in people:
+        for space, values in identities.items():
+            texts = pa.array(list(values), pa.string())
             for key_id in sorted(by_space.get(space, ())):
-                pair = (space, reference_key(keyring, space, key_id=key_id).reference(value))
-                if pair in listed:
-                    lifted[pair] = None
+                key = reference_key(keyring, space, key_id=key_id)
+                pairs = ((space, key.written(digest)) for digest in key.hashes(texts).to_pylist())
+                lifted |= {pair: None for pair in pairs if pair in listed}
     return _append(state_dir, "suppression.lifted", list(lifted), clock=clock, signer=signer)
 
 

@@ -151,11 +151,29 @@ def test_encrypted_columns_are_searched_too(without_anna):
 
 def test_who_is_a_customer_again_is_taken_off_the_list(without_anna):
     done = without_anna.pydp("guard", "--readmit", "email=ANNA@example.com", *KEY)
-    assert (done.code, "1 identifiers" in done.err) == (0, True)
+    assert (done.code, "2 identifiers and pseudonyms" in done.err) == (0, True), done.err
     without_anna.write("new.csv", "id,customer_id,email,total\no9,,anna@example.com,1.00\no8,1,,1.00\n")
     assert without_anna.pydp("guard", "new.csv", "--dataset", "orders", "-o", "clean.csv", *KEY).code == 0
     assert without_anna.read("clean.csv") == "id,customer_id,email,total\no9,,anna@example.com,1.00\n"
     assert without_anna.pydp("guard", "--readmit", "email=anna@example.com", *KEY).err.startswith("pydp: 0 ")
+
+
+def test_pseudonyms_of_erased_people_are_recognised(without_anna):
+    """What was anonymised before the erasure is imported again: its identifiers are pseudonyms."""
+    without_anna.write("old.csv", ORDERS + "o9,3,,1.00\n")
+    policy = without_anna.read("pydp.yml")
+    orders = "path: data/orders/*.csv\n"
+    without_anna.write("pydp.yml", policy.replace(orders, orders + "    guard: pass\n"))
+    done = without_anna.pydp("anonymize", "old.csv", "--dataset", "orders", "-o", "pseudonyms.csv", *KEY)
+    assert done.code == 0, done.err
+    assert "anna" not in without_anna.read("pseudonyms.csv")
+    done = without_anna.pydp("guard", "pseudonyms.csv", "--dataset", "orders", "-o", "clean.csv", *KEY)
+    assert done.code == 0, done.err
+    assert [line.split(",")[0] for line in without_anna.read("clean.csv").splitlines()] == ["id", "o2", "o4", "o9"]
+    without_anna.path("data/orders/all.csv").write_text(without_anna.read("pseudonyms.csv"))
+    done = without_anna.pydp("erase-user", "--reapply", "--yes", *KEY)
+    assert done.code == 0, done.err
+    assert without_anna.read("data/orders/all.csv") == without_anna.read("clean.csv")
 
 
 def test_a_changed_list_is_refused(without_anna):
