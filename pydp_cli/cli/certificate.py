@@ -38,16 +38,19 @@ def verify(
     ] = None,
     json: opt.Json = False,
 ) -> None:
-    """Check that a certificate is as it was signed. Needs no data and no network.
+    """Check that a certificate is as it was signed, and so is the page beside it. Needs no data and no network.
 
     With a keyring, it must be signed by one of its keys; with --key, by that one; else the key that it names is taken
     at its word. A certificate of an incomplete erasure is told as such, and ends with exit code 3.
     """
     load_arrow()
+    from importlib.metadata import version
+
     from pydp_cli.audit.notes import read_verifier
     from pydp_cli.cli.render import note, print_json
     from pydp_cli.errors import InputError, Refused
     from pydp_cli.subjects.certificate import verify_certificate
+    from pydp_cli.subjects.certificate_page import check_page
 
     trusted: list[bytes] | None = None
     if key is not None:
@@ -62,6 +65,7 @@ def verify(
     except OSError as error:
         raise InputError(f"cannot be read ({(error.strerror or 'error').lower()})", place=str(file)) from error
     said = verify_certificate(raw, str(file), public_keys=trusted)
+    check_page(said, file.with_suffix(".html"), tool=f"pydp {version('pydp-cli')}")
     if json:
         print_json(said)
     else:

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from pydp_cli.errors import Refused
 from pydp_cli.subjects.bundle_pages import STYLE
+
+
+def check_page(said: Mapping[str, Any], path: Path, *, tool: str) -> bool:
+    """Tell whether there is a page that could be compared; raises `Refused` where it does not show the certificate.
+
+    Another version of pydp may have written the same differently, so that its pages are not compared.
+    """
+    if said.get("tool") != tool or not path.exists():
+        return False
+    if path.read_bytes() != certificate_page(said):
+        raise Refused("the page was altered: it does not show what was signed", place=str(path))
+    return True
 
 
 def certificate_page(said: Mapping[str, Any]) -> bytes:

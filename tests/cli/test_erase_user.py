@@ -410,3 +410,13 @@ def test_when_it_is_over_no_record_can_tell_who_it_was(shop):
     [record] = shop.path(".pydp/erasures").glob("*.json")
     said = json.loads(record.read_bytes())
     assert (said["people"], len(said["finished"])) == ("", 64)
+
+
+def test_a_page_that_does_not_show_its_certificate_is_told(shop):
+    erase(shop, "--certificate", "anna.json")
+    page = shop.read("anna.html")
+    shop.write("anna.html", page.replace("<td>8 in 4 files</td>", "<td>9 in 4 files</td>"))
+    done = shop.pydp("certificate", "verify", "anna.json")
+    assert (done.code, "anna.html: the page was altered" in done.err) == (3, True)
+    shop.path("anna.html").unlink()
+    assert shop.pydp("certificate", "verify", "anna.json").code == 0
