@@ -14,6 +14,7 @@ from pydp_cli.errors import KeyringError, PolicyError, Problem, UsageError
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.cell_metadata import mark_of
 from pydp_cli.pipeline.model import Pipeline, RowFilter
+from pydp_cli.pipeline.readable import holds_cells
 from pydp_cli.pipeline.references import ReferenceKey, reference_keys
 from pydp_cli.policy.model import DatasetPolicy, Identity, Policy
 from pydp_cli.subjects.catalogue import space_of
@@ -40,7 +41,7 @@ class Agreed:
         size = len(next(iter(columns.values())))
         yes, no = np.zeros(size, bool), np.zeros(size, bool)
         for check in self.checks:
-            hashes = check.key.of_column(columns[check.column], check.identity)
+            hashes = check.hashes(columns[check.column])
             yes |= check.live.contains(hashes)
             no |= check.barred.contains(hashes)
         return pa.array(yes & ~no)
@@ -62,7 +63,7 @@ class NotOptedOut:
         """Tell whose rows may be used."""
         no = np.zeros(len(next(iter(columns.values()))), bool)
         for check in self.checks:
-            no |= check.barred.contains(check.key.of_column(columns[check.column], check.identity))
+            no |= check.barred.contains(check.hashes(columns[check.column]))
         for name in self.signals:
             no |= _says_yes(columns[name])
         return pa.array(~no)
@@ -77,6 +78,13 @@ class Check:
     key: ReferenceKey
     live: HashSet
     barred: HashSet
+    key_ids: frozenset[bytes] = frozenset()
+
+    def hashes(self, column: pa.Array) -> pa.FixedSizeBinaryArray:
+        """Hash a batch of the column; refuses text that holds cells, of which nothing else tells before."""
+        if holds_cells(column.slice(0, 100), self.key_ids):
+            raise _is_encrypted(self.column)
+        return self.key.of_column(column, self.identity)
 
 
 @dataclass(frozen=True)
@@ -144,11 +152,7 @@ class ForPurpose:
             if space not in self.policy.identities:
                 continue
             if mark_of(pipeline.input_schema.field(column)) is not None:  # nobody would be found, and all would pass
-                raise UsageError(
-                    "the column is encrypted: who agreed and who opted out cannot be told by it",
-                    place=f'column "{column}"',
-                    hint="`pydp decrypt` it first",
-                )
+                raise _is_encrypted(column)
             ids = {key_id for identity, key_id in {*now.live, *now.barred} if identity == space}
             try:
                 keys = reference_keys(open_keyring(), space, sorted(ids))
@@ -159,7 +163,8 @@ class ForPurpose:
             for key in keys:
                 at = (space, key.key_id.hex())
                 live, barred = HashSet.of(now.live.get(at)), HashSet.of(now.barred.get(at))
-                made.append(Check(column, self.policy.identities[space], key, live, barred))
+                ours = frozenset(version.key_id for version in open_keyring().versions())
+                made.append(Check(column, self.policy.identities[space], key, live, barred, ours))
         return tuple(made)
 
 
@@ -178,6 +183,14 @@ def check_purpose(policy: Policy, dataset: str, purpose: str) -> None:
                 )
             ]
         )
+
+
+def _is_encrypted(column: str) -> UsageError:
+    return UsageError(
+        "the column is encrypted: who agreed and who opted out cannot be told by it",
+        place=f'column "{column}"',
+        hint="`pydp decrypt` it first",
+    )
 
 
 def _says_yes(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

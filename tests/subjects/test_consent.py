@@ -205,12 +205,13 @@ def test_columns_that_are_signals_bar_their_purposes(company, signal):
     assert report.files[0].counts.dropped == {"opted out": 1}
 
 
-def test_people_who_opted_out_do_not_pass_in_cells(company):
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_people_who_opted_out_do_not_pass_in_cells(company, form):
     """The list cannot be looked up by cells, and everybody would pass."""
     company.change_policy(
         "{anonymize: {pseudonym: {domain: email}}, category: pd:EmailAddress}", "{anonymize: keep, encrypt: true}"
     )
-    treat(company, "encrypt", "customers", "data/customers/a.parquet", "data/sealed.parquet")
+    treat(company, "encrypt", "customers", "data/customers/a.parquet", f"data/sealed.{form}")
     say(company, "bo@example.com", "opted-out", 0, purpose="service")
     with pytest.raises(UsageError, match="the column is encrypted"):
-        run(company, "customers", "service", inputs=(str(company.folder / "data/sealed.parquet"),))
+        run(company, "customers", "service", inputs=(str(company.folder / f"data/sealed.{form}"),))
