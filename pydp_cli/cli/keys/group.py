@@ -54,6 +54,7 @@ def _log(ring: Keyring, facts: dict[str, Any]) -> None:
     from pydp_cli.policy.loader import find_policy, load_policy
 
     state = ring.path.resolve().parent / ".pydp"
+    signs = True
     try:
         found = find_policy(Path.cwd())
         policy = None if found is None else load_policy(found)
@@ -61,6 +62,8 @@ def _log(ring: Keyring, facts: dict[str, Any]) -> None:
         policy = None
     if policy is not None and policy.keyring_path is not None and policy.keyring_path.resolve() == ring.path.resolve():
         state = policy.state_dir
+    elif policy is not None and policy.keyring_path is not None and policy.state_dir.resolve() == state:
+        signs = False  # the log is another keyring's: a signature by this one would be by an unknown key
     if not (state / "audit").is_dir():
         return
     from pydp_cli.audit.log import append
@@ -70,7 +73,7 @@ def _log(ring: Keyring, facts: dict[str, Any]) -> None:
     told = {name: value for name, value in facts.items() if isinstance(value, (str, int)) or name == "ids"}
     details = {"keyring": ring.ring_id, "generation": ring.generation, **told}
     try:
-        append(state, "keys.changed", details, clock=utc_now, signer=signer_of(ring))
+        append(state, "keys.changed", details, clock=utc_now, signer=signer_of(ring) if signs else None)
     except OutputError as error:
         warn(f"this change is not in the audit log: {error}")
 
