@@ -91,7 +91,7 @@ def certify(
 
 
 def verify_certificate(raw: bytes, place: str, *, public_keys: Iterable[bytes] | None = None) -> dict[str, Any]:
-    """Verify a certificate offline; raises `InputError` where it is none, and `Refused` with what is wrong."""
+    """Verify a certificate offline; raises `Refused` with what is wrong."""
     return read_document(KIND, raw, place, public_keys=public_keys)
 
 

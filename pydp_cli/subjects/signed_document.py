@@ -26,15 +26,15 @@ def signed_document(kind: str, facts: dict[str, Any], signer: Signer) -> bytes:
 def read_document(kind: str, raw: bytes, place: str, *, public_keys: Iterable[bytes] | None = None) -> dict[str, Any]:
     """Verify a document, and give what it says without its signature.
 
-    Without `public_keys` the key that it names is taken at its word. Raises `InputError` where it is none of that
-    kind, and `Refused` where it was altered, or is signed by another key.
+    Without `public_keys` the key that it names is taken at its word. Raises `Refused` where it was altered, is none of
+    that kind, or is signed by another key.
     """
     try:
         said = json.loads(raw)
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or said.get("format") != kind:
-        raise InputError(f"not a document of the kind {kind}", place=place)
+        raise Refused(f"it was altered, or is not a document of the kind {kind}", place=place)
     signature = said.pop("signature", None)
     try:
         note = parse_note(str(signature))

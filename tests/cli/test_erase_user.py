@@ -150,7 +150,7 @@ def test_an_altered_plan_is_refused(shop):
     for place in range(5, len(sound), 97):
         shop.path("plan.json").write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
         done = shop.pydp("erase-user", "--apply", "plan.json", "--key-file", "key")
-        assert done.code in {2, 3}, place
+        assert done.code == 3, place
         assert "Traceback" not in done.err
     assert shop.read("data/orders/all.csv") == ORDERS
 
@@ -381,7 +381,7 @@ def test_certificates_verify_and_altered_ones_do_not(shop):
     for place in range(0, len(sound), 41):
         shop.path("anna.json").write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
         done = shop.pydp("certificate", "verify", "anna.json", "--key-file", "key")
-        assert done.code in {2, 3}, place
+        assert done.code == 3, place
         assert "Traceback" not in done.err
     shop.path("anna.json").write_bytes(sound.replace(b'"deleted": 8', b'"deleted": 9'))
     altered = shop.pydp("certificate", "verify", "anna.json")
