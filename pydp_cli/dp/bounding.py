@@ -30,23 +30,44 @@ def bound(
     if len(rows) == 0:
         return rows, np.zeros(0, bool)
     generator = np.random.Generator(np.random.PCG64(seed if seed is not None else secrets.randbits(128)))
-    by_person = np.argsort(rows[:, PERSON])
-    rows = rows[by_person]
-    person = np.cumsum(_starts(rows[:, PERSON]), dtype=np.uint64) - np.uint64(1)
+    by_person = _order_of(rows[:, PERSON].view(np.uint64))
+    hashed = rows[:, PERSON].view(np.uint64)[by_person]
+    person = np.cumsum(_starts(hashed), dtype=np.uint64) - np.uint64(1)
     group_bits = max(20, int(rows[:, GROUP].max()).bit_length())
-    chance_bits = 64 - group_bits - int(person[-1]).bit_length()
-    if chance_bits < 8:
-        raise ValueError("too many people and groups in one shard")
-    place = _shuffled(rows[:, GROUP].astype(np.uint64), rows[:, PERSON].view(np.uint64), group_bits, generator)
-    chance = generator.integers(0, 1 << chance_bits, len(rows), dtype=np.uint64)
-    key = (person << np.uint64(group_bits)) | place
-    key = (key << np.uint64(chance_bits)) | chance
-    order = np.argsort(key)
-    rows, key = rows[order], key[order] >> np.uint64(chance_bits)
+    place = _shuffled(rows[:, GROUP].view(np.uint64)[by_person], hashed, group_bits, generator)
+    drawn, key = _in_random_order((person << np.uint64(group_bits)) | place, generator)
     first_of_group, first_of_person = _starts(key), _starts(key >> np.uint64(group_bits))
     keep = _rank(np.arange(len(rows)), first_of_group) < rows_per_group
     keep &= _rank(np.cumsum(first_of_group), first_of_person) < groups
-    return rows[keep], first_of_group[keep]
+    return rows[by_person[drawn[keep]]], first_of_group[keep]
+
+
+def _order_of(hashed: Words) -> Ints:
+    """Give an order that brings equal hashes together.
+
+    Sorting numbers is several times as fast as sorting places by them. So the place takes the lowest bits of the hash,
+    and where that could have mixed two people up, which is seldom, the places are sorted after all.
+    """
+    mask = np.uint64((1 << len(hashed).bit_length()) - 1)
+    packed = (hashed & ~mask) | np.arange(len(hashed), dtype=np.uint64)
+    packed.sort()
+    order: Ints = (packed & mask).astype(np.int64)
+    found, kept = hashed[order], packed & ~mask
+    if bool(((found[1:] != found[:-1]) & (kept[1:] == kept[:-1])).any()):
+        order = np.argsort(hashed).astype(np.int64)
+    return order
+
+
+def _in_random_order(key: Words, generator: np.random.Generator) -> tuple[Ints, Words]:
+    """Give an order by key, at random among equal ones, and the keys in that order."""
+    bits, used = len(key).bit_length(), int(key.max()).bit_length()
+    drawn: Ints = generator.permutation(len(key))
+    if bits + used > 64:  # a number has no room for both
+        order = drawn[np.argsort(key[drawn], kind="stable")]
+        return order, key[order]
+    packed = (key[drawn] << np.uint64(bits)) | np.arange(len(key), dtype=np.uint64)
+    packed.sort()
+    return drawn[(packed & np.uint64((1 << bits) - 1)).astype(np.int64)], packed >> np.uint64(bits)
 
 
 def _starts(ordered: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pydp_cli.dp.aggregates import exact_sums, reduce_shard
-from pydp_cli.dp.bounding import GROUP, PERSON, bound
+from pydp_cli.dp.bounding import GROUP, PERSON, _in_random_order, _order_of, bound
 from pydp_cli.dp.features import MISSING, Amount, Bins
 
 AMOUNT, BINS = Amount("x", 1.0, -3, 10, None), Bins("x", (0.0, 1.0, 2.0), 2, None)
@@ -85,3 +85,25 @@ def test_sums_are_exact_however_large(pairs):
     groups, values = np.array([p[0] for p in pairs], np.int64), np.array([p[1] for p in pairs], np.int64)
     expected = [sum(value for group, value in pairs if group == one) for one in range(3)]
     assert exact_sums(groups, values, 3) == expected
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3, 2**63, 2**63 + 1, 2**64 - 1]), min_size=1, max_size=50))
+def test_equal_hashes_come_together_and_close_ones_stay_apart(hashes):
+    hashed = np.array(hashes, np.uint64)
+    order = _order_of(hashed)
+    assert sorted(order.tolist()) == list(range(len(hashes)))
+    assert (np.diff(hashed[order].astype(object)) != 0).sum() == len(set(hashes)) - 1
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=50), st.sampled_from([1, 2**40, 2**60]))
+def test_the_order_is_by_key_also_where_keys_are_large(keys, scale):
+    key = np.array(keys, np.uint64) * np.uint64(scale)
+    order, ordered = _in_random_order(key, np.random.default_rng(1))
+    assert sorted(order.tolist()) == list(range(len(keys)))
+    assert ordered.tolist() == key[order].tolist() == sorted(key.tolist())
+
+
+def test_equal_keys_are_in_any_order():
+    for key in (np.zeros(4, np.uint64), np.full(4, 2**63, np.uint64)):
+        first = [int(_in_random_order(key, np.random.default_rng(seed))[0][0]) for seed in range(400)]
+        assert min(np.bincount(first, minlength=4)) > 40  # of 100; less by chance in one of 1e13
