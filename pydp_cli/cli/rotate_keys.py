@@ -70,9 +70,7 @@ def rotate_keys(
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for another run to end.")] = 0,
     jobs: Annotated[
         int | None,
-        typer.Option(
-            "--jobs", min=1, help="Files (rewrap-files) or parts of one (reencrypt) at a time. Default: the cores."
-        ),
+        typer.Option("--jobs", min=1, help="Files at a time; of a large one, parts. Default: the cores."),
     ] = None,
     as_of: opt.AsOf = None,
     report: opt.Report = None,

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from pydp_cli.rotation.intent import forget, new_primary
 COMMAND = "rotate-keys"
 BATCH_FILES = 64
 BATCH_BYTES = 256 << 20
+SMALL_BYTES = 4 << 20
 ATTEMPTS = 3
 _READINGS = 4
 """How often a file is read and written: re-encrypted, and checked, as it was and as it is."""
@@ -270,11 +272,7 @@ def _move(keyring: Keyring, rotation: Rotation, unit: list[Item], moves: Moves, 
     _refuse_full_disk(unit)
     details = {"key": done.key, "new": done.new, "old": list(done.old)}
     with Transaction.begin(rotation.state_dir, COMMAND, details) as transaction:
-        failed = [
-            (item.found.path, reason)
-            for item in unit
-            if (reason := _try(transaction, keyring, rotation, item, moves)) is not None
-        ]
+        failed = _stage_all(transaction, keyring, rotation, unit, moves)
         done.quarantined += failed
         if failed and unit[0].scopes:  # equal values would no longer have equal cells
             bad = {path for path, _ in failed}
@@ -293,10 +291,49 @@ def _move(keyring: Keyring, rotation: Rotation, unit: list[Item], moves: Moves, 
     return [by_path[path] for path in outcome.left]
 
 
+def _stage_all(
+    transaction: Transaction, keyring: Keyring, rotation: Rotation, unit: list[Item], moves: Moves
+) -> list[tuple[str, str]]:
+    """Stage the files of a unit, small ones several at a time; gives those that cannot be, each with the reason."""
+    failed, planned = _plan_all(transaction, unit)
+    small = all(item.found.size < SMALL_BYTES for item in planned)
+    if rotation.workers == 1 or len(planned) < 2 or not small:
+        outcomes = [_try(transaction, keyring, rotation, item, moves) for item in planned]
+    else:  # a single chunk keeps a single process busy, and threads must not fork
+        alone = replace(rotation, workers=1)
+        with ThreadPoolExecutor(rotation.workers, "pydp-rotate") as pool:
+            waiting = [pool.submit(_try, transaction, keyring, alone, item, moves) for item in planned]
+            try:
+                outcomes = [one.result() for one in waiting]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    staged = zip(planned, outcomes, strict=True)
+    return failed + [(item.found.path, reason) for item, reason in staged if reason is not None]
+
+
+def _plan_all(transaction: Transaction, unit: list[Item]) -> tuple[list[tuple[str, str]], list[Item]]:
+    """Plan the files of a unit in one record; where one of them does not allow it, one by one."""
+    try:
+        transaction.plan([item.found.path for item in unit])
+    except (InputError, UsageError):
+        pass
+    else:
+        return [], unit
+    failed, planned = [], []
+    for item in unit:
+        try:
+            transaction.plan([item.found.path])
+        except (InputError, UsageError) as error:  # noqa: PERF203 - a file's reading outweighs it
+            failed.append((item.found.path, str(error)))
+        else:
+            planned.append(item)
+    return failed, planned
+
+
 def _try(transaction: Transaction, keyring: Keyring, rotation: Rotation, item: Item, moves: Moves) -> str | None:
     """Stage one file; where what it holds does not allow it, say why."""
     try:
-        transaction.plan([item.found.path])
         _stage(transaction, keyring, rotation, item, moves)
     except (Refused, InputError, UsageError) as error:
         return str(error)

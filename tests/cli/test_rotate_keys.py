@@ -243,6 +243,23 @@ def test_a_run_that_meets_another_says_so(encrypted):
         assert "erase-user" in rotate(encrypted, "data", "--mode", "reencrypt", code=6).err
 
 
+def test_small_files_are_moved_several_at_a_time_and_one_that_fails_stops_no_other(encrypted):
+    sealed = encrypted.read("data/people.csv")
+    lines = sealed.splitlines(keepends=True)
+    for number in range(70):
+        encrypted.write(f"data/part{number:02d}.csv", "".join([*lines, *lines[1:] * (number % 3)]))
+    encrypted.write("data/part05.csv", "".join([lines[0], altered(lines[1].split(";")[1]).join(["1;", ";\r\n"])]))
+    encrypted.path("data/part06.csv").chmod(0o640)
+    os.link("data/part07.csv", "data/part08b.csv")  # what has two names is not replaced
+    before = {number: clear(encrypted, f"part{number:02d}.csv") for number in (0, 1, 2, 69)}
+    told = json.loads(rotate(encrypted, "data", "--mode", "reencrypt", "--jobs", 4, "--json", code=3).out)["done"][0]
+    left = {one["file"] for one in told["quarantined"]}
+    assert {"data/part05.csv", "data/part07.csv"} <= left
+    assert encrypted.path("data/part06.csv").stat().st_mode & 0o777 == 0o640
+    assert {number: clear(encrypted, f"part{number:02d}.csv") for number in before} == before
+    assert [name for name in names("data") if name.startswith(".")] == []
+
+
 def test_of_two_runs_at_once_the_one_that_waits_moves_all_again_and_loses_nothing(encrypted):
     before = {name: clear(encrypted, name) for name in ("people.csv", "pay.parquet")}
     line = ("rotate-keys", "data", "--mode", "reencrypt", "--wait", "300", "--jobs", "1", *KEYS, "-q")
