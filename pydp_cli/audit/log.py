@@ -69,7 +69,7 @@ def append_all(
 @contextmanager
 def locked(folder: Folder) -> Iterator[None]:
     """Keep other writers out for as long as this takes: they wait."""
-    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(folder.path)
     handle = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -90,6 +90,13 @@ def _remove_torn_files(folder: Folder) -> None:
     """Remove what a writer who died had not put in place; whoever calls this holds the lock."""
     for path in folder.path.glob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone."""
+    if not folder.parent.exists():
+        _make_private(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 class _Writer:

@@ -401,10 +401,14 @@ def _by_space(subject: Subject) -> dict[str, list[str]]:
 def _row(told: dict[str, Any]) -> list[str]:
     because = f" ({told['because']})" if told["because"] else ""
     happens = [
-        *([f"delete {told['deleted']:,} rows"] if told["deleted"] else []),
+        *([f"delete {_rows(told['deleted'])}"] if told["deleted"] else []),
         *(f"change {count:,} {name}" for name, count in told["changed"].items()),
-        *([f"keep {told['kept']:,} rows{because}"] if told["kept"] else []),
-        *([f"leave {told['review']:,} rows to be looked at"] if told["review"] else []),
-        *(f"keep {count:,} rows under hold {hold}" for hold, count in told["held"].items()),
+        *([f"keep {_rows(told['kept'])}{because}"] if told["kept"] else []),
+        *([f"leave {_rows(told['review'])} to be looked at"] if told["review"] else []),
+        *(f"keep {_rows(count)} under hold {hold}" for hold, count in told["held"].items()),
     ]
     return [told["dataset"], told["path"], f"{told['found'] + told['mentions']:,}", "\n".join(happens) or "nothing"]
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -59,6 +59,12 @@ def test_only_the_owner_can_read_it(tmp_path):
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
+def test_folders_that_it_makes_are_its_owners_alone(tmp_path):
+    append(tmp_path / "state" / "holds", "hold.added", {}, clock=clock)
+    for folder in ("state", "state/holds", "state/holds/audit"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+
+
 def test_what_looks_personal_is_withheld(tmp_path):
     append(tmp_path, "test.event", {"file": "mail/anna@example.com.csv", "call": "+49 30 1234567"}, clock=clock)
     assert list(entries(tmp_path))[-1].details == {"file": "mail/(withheld)", "call": "(withheld)"}
