@@ -38,6 +38,8 @@ from pydp_cli.subjects.subject import Subject
 
 SUMMARIES = frozenset({"_metadata", "_common_metadata"})
 _MOST_MEMBERS = 100_000
+_TEXTS = frozenset({"STRING", "ENUM", "JSON", "NONE"})
+_WHOLE_NUMBERS = frozenset({"INT", "NONE"})
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class _Scan:
 
     def _statistics(self, parquet: Any) -> Iterator[tuple[int, str]]:
         """Give the row groups and columns whose least or greatest value is an identifier."""
-        bounds: dict[tuple[str, type], list[tuple[int, int | str]]] = {}
+        bounds: dict[str, list[tuple[int, str]]] = {}
         for number in range(parquet.metadata.num_row_groups):
             group = parquet.metadata.row_group(number)
             for at in range(group.num_columns):
@@ -194,12 +196,12 @@ class _Scan:
                 statistics = leaf.statistics
                 if statistics is None or not statistics.has_min_max:
                     continue
-                for bound in (statistics.min, statistics.max):
-                    if isinstance(bound, (int, str)):
-                        bounds.setdefault((leaf.path_in_schema, type(bound)), []).append((number, bound))
-        for (column, _), found in bounds.items():
-            if self._is_in(column, pa.array([bound for _, bound in found])):
-                yield from {(number, column): None for number, bound in found if self._is_in(column, pa.array([bound]))}
+                if self._may_identify(leaf.path_in_schema, is_text=statistics.physical_type == "BYTE_ARRAY"):
+                    bounds.setdefault(leaf.path_in_schema, []).extend((number, one) for one in _bounds(statistics))
+        for column, found in bounds.items():
+            if self._is_in(column, pa.array([bound for _, bound in found], pa.string())):
+                hit = {number: None for number, bound in found if self._is_in(column, pa.array([bound]))}
+                yield from ((number, column) for number in hit)
 
     def _prose(self, file: InputFile, name: str) -> Iterator[Residue]:
         """Look into the columns of free text; rows that a hold keeps are left out."""
@@ -321,6 +323,18 @@ def _decoded_by_arrow(path: str) -> frozenset[str]:
             if group.column(at).has_dictionary_page
         }
     return frozenset(name for name in with_dictionary if name in kinds and pa.types.is_string(kinds[name]))
+
+
+def _bounds(statistics: Any) -> list[str]:
+    """Give the least and the greatest value of a column of whole numbers or texts; others identify nobody.
+
+    They are texts, for no type of Arrow holds every whole number; and of a text the raw bytes are taken, for a writer
+    may have cut it within a character. A time is not looked at: Python has not all that a file can hold.
+    """
+    kind, means = statistics.physical_type, statistics.logical_type.type
+    if kind == "BYTE_ARRAY" and means in _TEXTS:
+        return [bound.decode("utf-8", errors="replace") for bound in (statistics.min_raw, statistics.max_raw)]
+    return [str(statistics.min), str(statistics.max)] if kind in {"INT32", "INT64"} and means in _WHOLE_NUMBERS else []
 
 
 def _is_struct(values: pa.Array) -> bool:

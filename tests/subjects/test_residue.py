@@ -71,6 +71,22 @@ def test_statistics(company):
     assert scan(company) == [("data/customers/a.parquet", "the statistics of column", "customers")]
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([2**64 - 1, 1], pa.uint64()),
+        pa.array([10**15 + 1, -(2**63) + 1], pa.timestamp("ns")),
+        pa.array([2**62, -(2**62)], pa.timestamp("us")),
+        pa.array([2**31 - 1, -(2**31)], pa.int32()).cast(pa.date32()),
+        pa.array(["äöü" * 30, "x" * 90]).cast(pa.binary()),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_statistics_that_python_cannot_hold_stop_nothing(company, values):
+    company.write("data/customers/a.parquet", OTHERS.append_column("more", values))
+    assert scan(company) == []
+
+
 def test_names_of_files_and_folders(company):
     company.write(f"data/orders/for-{ZOE}.csv", "id,customer_id,email,total\n")
     company.change_policy("path: data/customers/*.parquet", "path: data/customers/*/*.parquet")
