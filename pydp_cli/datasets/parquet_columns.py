@@ -1,8 +1,7 @@
-"""Bring decoded columns into a type in which rows can be taken, and in which nothing of those that go is left."""
+"""Bring decoded columns into a type in which rows can be taken."""
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from pydp_cli.errors import UnsupportedType
@@ -23,27 +22,6 @@ def editable(column: pa.ChunkedArray, place: str) -> pa.ChunkedArray:
         return column.cast(kind)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
         raise UnsupportedType("values of this type cannot be changed in place", place=place) from None
-
-
-def compacted(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Drop from a column's dictionaries what no row refers to: a writer would store it all the same.
-
-    The order of what stays is kept, because it is the order of ordered categories.
-    """
-    if not pa.types.is_dictionary(column.type):
-        return column
-    return pa.chunked_array([_with_used_values(chunk) for chunk in column.chunks], column.type)
-
-
-def _with_used_values(chunk: pa.DictionaryArray) -> pa.DictionaryArray:
-    indices = chunk.indices
-    used = np.unique(indices.drop_null().to_numpy(zero_copy_only=False))
-    if len(used) == len(chunk.dictionary):
-        return chunk
-    places = np.zeros(len(chunk.dictionary), np.int32)
-    places[used] = np.arange(len(used), dtype=np.int32)
-    moved = pa.array(places).take(indices)
-    return pa.DictionaryArray.from_arrays(moved, chunk.dictionary.take(pa.array(used)), ordered=chunk.type.ordered)
 
 
 def _dense(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911 - one for each type

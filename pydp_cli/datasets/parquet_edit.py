@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pydp_cli.datasets.edits import Edited, Edits, Replacement, Rows
-from pydp_cli.datasets.parquet_columns import compacted, editable
+from pydp_cli.datasets.parquet_categories import GoneCategories, gone_categories, without
+from pydp_cli.datasets.parquet_columns import editable
 from pydp_cli.datasets.parquet_footer import footer_bytes, row_group_layout
 from pydp_cli.datasets.parquet_layout import writer_options
 from pydp_cli.datasets.parquet_pages import peek_page_header
@@ -111,6 +112,8 @@ class _Edit:
     def run(self) -> Edited:
         groups = self.footer[_ROW_GROUPS]
         self.splicer.begin(self.footer)
+        gone = {root.field.name: found for root in self.roots if (found := self._gone(root)) is not None}
+        unclean = frozenset[int]().union(*(one.groups for one in gone.values()))
         start = copied = encoded = dropped = 0
         for number, group in enumerate(groups):
             rows = group[_ROWS]
@@ -118,8 +121,8 @@ class _Edit:
             start += rows
             if rows and len(here.delete) == rows:
                 dropped += 1
-            elif here:
-                self._append_edited(number, group, here)
+            elif here or number in unclean:
+                self._append_edited(number, group, here, gone)
                 encoded += 1
             else:
                 self.splicer.append_group(group, [self._read] * len(group[_COLUMNS]))
@@ -137,13 +140,23 @@ class _Edit:
             bytes_copied=self.splicer.copied - self.encoded_bytes,
         )
 
-    def _append_edited(self, number: int, group: Struct, edits: Edits) -> None:
+    def _gone(self, root: _Root) -> GoneCategories | None:
+        """Tell which categories of a column no row has any more."""
+        replacement = self.edits.replace.get(root.field.name)
+        edited = self.edits.delete if replacement is None else np.union1d(self.edits.delete, replacement.rows)
+        if not len(edited) or not pa.types.is_dictionary(root.field.type):
+            return None
+        return gone_categories(lambda group: self.source.column_of(group, root.leaves), self.source.group_rows, edited)
+
+    def _append_edited(self, number: int, group: Struct, edits: Edits, gone: Mapping[str, GoneCategories]) -> None:
         chunks: list[Struct] = []
         reads: list[Read] = []
         for root in self.roots:
             old = [group[_COLUMNS][leaf] for leaf in root.leaves]
             replacement = edits.replace.get(root.field.name)
-            if not len(edits.delete) and replacement is None:
+            name = root.field.name
+            is_unclean = name in gone and number in gone[name].groups
+            if not len(edits.delete) and replacement is None and not is_unclean:
                 chunks += old
                 reads += [self._read] * len(old)
                 continue
@@ -154,7 +167,7 @@ class _Edit:
                 keep = np.ones(group[_ROWS], bool)
                 keep[edits.delete] = False
                 column = column.filter(pa.array(keep))
-            new, read = self._encoded(root, compacted(column), number, old)
+            new, read = self._encoded(root, without(column, gone.get(name)), number, old)
             chunks += new
             reads += [read] * len(new)
         group[_SORTING] = self._sorting(group, edits)

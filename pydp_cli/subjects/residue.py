@@ -133,7 +133,8 @@ class _Scan:
                 if not self._in_rows(parquet, group, column):
                     yield Residue(shown, f'the statistics of column "{column}" hold an identifier', dataset)
             for group, column in sorted(in_dictionaries):
-                if not self._in_rows(parquet, group, column):
+                groups = range(parquet.num_row_groups) if _is_category(parquet.schema_arrow, column) else [group]
+                if not any(self._in_rows(parquet, one, column) for one in groups):
                     yield Residue(shown, f'the dictionary of column "{column}" holds an identifier', dataset)
 
     def _in_rows(self, parquet: Any, group: int, column: str) -> bool:
@@ -335,6 +336,12 @@ def _bounds(statistics: Any) -> list[str]:
     if kind == "BYTE_ARRAY" and means in _TEXTS:
         return [bound.decode("utf-8", errors="replace") for bound in (statistics.min_raw, statistics.max_raw)]
     return [str(statistics.min), str(statistics.max)] if kind in {"INT32", "INT64"} and means in _WHOLE_NUMBERS else []
+
+
+def _is_category(schema: pa.Schema, column: str) -> bool:
+    """Tell whether a column is of categories: then each row group has those of all, and some row of any may have it."""
+    at = schema.get_field_index(column)
+    return at >= 0 and bool(pa.types.is_dictionary(schema.field(at).type))
 
 
 def _is_struct(values: pa.Array) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -277,6 +278,29 @@ def test_a_writer_that_replaces_a_file_meanwhile_is_searched_again(shop, monkeyp
     assert shop.read("data/orders/all.csv") == "id,customer_id,email,total\no2,2,,20.00\no4,0,,1.00\no8,2,,8.00\n"
     [orders] = [one for one in json.loads(done.out)["files"] if one["dataset"] == "orders"]
     assert orders["deleted"] == 4
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_categories_that_writers_repeat_in_every_row_group_go_too(shop, held):
+    """Also where the row that stays is in another row group than the one whose dictionary tells of it."""
+    table = pq.read_table(shop.path("data/customers/a.parquet"))
+    told = [*table["email"].to_pylist(), *[f"p{number}@example.org" for number in range(6)]]
+    table = pa.table(
+        {
+            "id": pa.array([*table["id"].to_pylist(), *range(100, 106)], table["id"].type),
+            "email": pa.array(told).dictionary_encode(),
+            "name": pa.array(["Anna Berg", *["somebody"] * 8]).dictionary_encode(),
+        }
+    )
+    pq.write_table(table, shop.path("data/customers/a.parquet"), row_group_size=2, compression="none")
+    if held:
+        shop.pydp("hold", "add", "--dataset", "customers", "--matter", "Tax")
+    done = erase(shop)
+    assert done.code == (5 if held else 0), done.err
+    after = pq.read_table(shop.path("data/customers/a.parquet"))
+    assert after.to_pylist() == (table if held else table.slice(1)).to_pylist()
+    assert (b"Anna" in shop.path("data/customers/a.parquet").read_bytes()) == held
+    assert "dictionary" not in done.err
 
 
 def test_an_open_reader_keeps_what_it_reads(shop):

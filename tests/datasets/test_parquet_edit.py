@@ -216,6 +216,29 @@ def test_dictionaries_lose_what_no_row_refers_to_and_keep_their_order(tmp_path):
         assert column.dictionary.to_pylist() == ["small", "large"]
 
 
+def test_categories_go_from_every_row_group_when_the_last_row_that_had_them_goes(tmp_path):
+    """The writer repeats all categories in each row group, in their order, also those that no row has."""
+    kinds = pa.array(["low", "anna", "never", "mid", "high"])
+    codes = [4, 0, 1, 3, None, 4, 0, 0, 1, 3, 4, 0]
+    sizes = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8()), kinds, ordered=True)
+    table = pa.table({"size": sizes, "n": range(12)})
+    path = source(tmp_path, table, 3, compression="none", use_dictionary=["size"])
+    assert path.read_bytes().count(b"anna") >= 4
+    for edits in (Edits(rows(2, 8)), Edits(replace={"size": Replacement(rows(2, 8), nulls)})):
+        data, counts = edited(path, edits)
+        assert b"anna" not in data
+        column = pq.read_table(io.BytesIO(data))["size"]
+        assert [chunk.dictionary.to_pylist() for chunk in column.chunks] == [["low", "never", "mid", "high"]] * 4
+        assert [value for value in column.to_pylist() if value] == [
+            kinds[code].as_py() for code in codes if code not in {None, 1}
+        ]
+        assert [one[1] for one in groups_of(data)][1] == [one[1] for one in groups_of(path.read_bytes())][1]
+        assert counts.units_encoded == 4
+    data, counts = edited(path, Edits(rows(2)))  # another row has the category
+    assert pq.read_table(io.BytesIO(data))["size"].chunk(0).dictionary.to_pylist() == kinds.to_pylist()
+    assert (counts.units_copied, groups_of(data)[1:]) == (3, groups_of(path.read_bytes())[1:])
+
+
 def test_a_bloom_filter_keeps_its_size_and_loses_the_person(tmp_path):
     options = {"secret": {"ndv": 5000, "fpp": 0.001}}
     path = source(tmp_path, bloom_filter_options=options)
