@@ -53,6 +53,12 @@ def decrypt(
             "--key-version", metavar="ID", help="The key version of tokens and fpe values whose file does not tell it."
         ),
     ] = None,
+    subject_keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--subject-keys", metavar="FILE", help="The store of people's own keys, where no policy tells it."
+        ),
+    ] = None,
     whole_file: opt.WholeFile = False,
     parquet_modular: opt.ParquetModular = False,
     file_format: Annotated[
@@ -103,6 +109,7 @@ def decrypt(
                 "--columns": columns,
                 "--on-error": on_error != "stop",
                 "--key-version": key_version,
+                "--subject-keys": subject_keys,
                 "--dataset": dataset,
                 "--input-format": input_format,
                 "--output-format": output_format,
@@ -149,12 +156,19 @@ def decrypt(
                 on_error=cast("OnError", on_error),
                 adhoc=adhoc,
                 version=None if key_version is None else key_id_from(key_version),
+                subject_keys=_existing(subject_keys),
             ),
         ),
         access.keyring,
         access.unlock(),
         Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )
+
+
+def _existing(store: Path | None) -> Path | None:
+    if store is not None and not store.is_file():
+        raise UsageError("there is no such file", place=str(store))
+    return store
 
 
 def _policy(

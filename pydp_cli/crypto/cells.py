@@ -4,7 +4,7 @@
 |---|---|
 | `0x01` | deterministic: `0x01`, key id (4), SIV (16), ciphertext; the layout of Tink's deterministic AEAD |
 | `0x02` | random: `0x02`, key id (4), nonce (16), SIV (16), ciphertext |
-| `0x03` | reserved for cells under a person's own key |
+| `0x03` | under a person's own key: see `pydp_cli.crypto.subject_cells` |
 
 Associated data (the components of RFC 5297): first the place (see `Place.encode`) with the first five bytes of the
 cell; then for each bound column `0x01` and the canonical text of the row's value there, or `0x00` for null; last the

@@ -180,7 +180,7 @@ def _followed(slot: Slot, root: bytes, unlocks: Sequence[Unlock]) -> Slot:
 def change(ring: Keyring, step: Callable[[Keyring], Keyring], *, keep_previous: bool = True) -> Keyring:
     """Write the next generation of a ring, as `step` makes it from the newest one; read it back before it counts."""
     with locked(ring.path):
-        current = _reread(ring)
+        current = newest(ring)
         changed = replace(step(current), generation=current.generation + 1)
         replace_file(
             ring.path, changed.to_bytes(), lambda raw: check_written(raw, changed), keep_previous=keep_previous
@@ -189,7 +189,7 @@ def change(ring: Keyring, step: Callable[[Keyring], Keyring], *, keep_previous: 
         return changed
 
 
-def _reread(ring: Keyring) -> Keyring:
+def newest(ring: Keyring) -> Keyring:
     """Give the newest generation of an open ring; another process may have written one since."""
     document = read_document(ring.path)
     if document.get("id") != ring.ring_id:

@@ -39,11 +39,12 @@ FAMILIES = {
     "blind_index": "cell",
     "file": "file",
     "sign": "sign",
+    "epoch": "epoch",
 }
 """The key that serves a purpose: what rotates together is served by one. `pseudonym` serves the purposes of plugins."""
 
-NAMES = tuple(dict.fromkeys(FAMILIES.values()))
-"""The keys of a new ring. `sign` is the seed of an Ed25519 key."""
+NAMES = tuple(dict.fromkeys(family for family in FAMILIES.values() if family != "epoch"))
+"""The keys of a new ring. `sign` is the seed of an Ed25519 key; `epoch` keys come with a store of people's keys."""
 
 AUTHENTICATING = frozenset({"key-file", "passphrase", "shares"})
 """Protectors that only a ring's own people can make: anyone can seal another ring to a public key or a shared KMS."""

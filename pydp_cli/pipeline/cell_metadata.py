@@ -21,7 +21,7 @@ from pydp_cli.policy.column_types import type_name
 
 KEY = b"pydp"
 VERSION = 1
-Way = Literal["random", "deterministic", "fpe", "blind_index", "token"]
+Way = Literal["random", "deterministic", "per_subject", "fpe", "blind_index", "token"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -61,6 +62,7 @@ class Decryption:
     `columns` are the only ones to decrypt (None: all), `sample` a few of the file's first rows, `adhoc` says that
     there is no policy, so that the file's own metadata says which dataset it is, and `version` is the id of the key
     version under which values are that do not name theirs (tokens and format-preserving encryption in CSV).
+    `subject_keys` is the store of people's own keys, where it is not the policy's.
     """
 
     columns: frozenset[str] | None = None
@@ -68,11 +70,15 @@ class Decryption:
     sample: pa.RecordBatch | None = None
     adhoc: bool = False
     version: bytes | None = None
+    subject_keys: Path | None = None
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """What every column of one dataset is compiled with. `logical` has dense types, as the policy declares them."""
+    """What every column of one dataset is compiled with. `logical` has dense types, as the policy declares them.
+
+    With `rehearse` nothing is made that lasts: what is encrypted under people's own keys can never be read.
+    """
 
     policy: Policy
     name: str
@@ -82,6 +88,7 @@ class Compilation:
     keyring: Keys | None
     as_of: date
     decryption: Decryption = field(default_factory=Decryption)
+    rehearse: bool = False
 
 
 def logical_schema(dataset: DatasetPolicy, schema: pa.Schema) -> pa.Schema:

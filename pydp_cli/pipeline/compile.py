@@ -38,12 +38,15 @@ def compile_pipeline(
     keyring: Keys | None = None,
     as_of: date | None = None,
     decryption: Decryption | None = None,
+    rehearse: bool = False,
 ) -> Pipeline:
     """Compile a dataset's treatment for files of the given schema.
 
     `schema` is the stored one (for CSV: all `pa.string()`). Raises `PolicyError` with every problem that the schema
     or the policy by itself shows, and `KeyringError` where a treatment needs a key that is not there. Ages count on
-    the day `as_of` (default: today, UTC) where the policy names none. Reads no row.
+    the day `as_of` (default: today, UTC) where the policy names none. Reads no row. Where columns are to be encrypted
+    under people's own keys, and there is no store of those, makes one; with `rehearse` it does not, and what such a
+    pipeline encrypts can never be read.
     """
     planners: dict[str, Planner] = {
         "anonymize": plan_anonymize,
@@ -63,7 +66,7 @@ def compile_pipeline(
     chosen = policy.datasets[dataset]
     logical = logical_schema(chosen, schema)
     compilation = Compilation(
-        policy, dataset, chosen, schema, logical, keyring, as_of or today(), decryption or Decryption()
+        policy, dataset, chosen, schema, logical, keyring, as_of or today(), decryption or Decryption(), rehearse
     )
     plans = planners[purpose](compilation)
     return Pipeline(

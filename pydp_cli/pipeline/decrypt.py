@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pydantic import ValidationError
 
-from pydp_cli.errors import InputError, KeyringError, Refused, UsageError, WrongKey
+from pydp_cli.errors import InputError, KeyringError, PydpError, Refused, UsageError, WrongKey
+from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.cell_metadata import KEY, Mark, mark_of, restored
 from pydp_cli.pipeline.compilation import Compilation, KeySource
 from pydp_cli.pipeline.encrypt import cell_place, index_name, preserve_format, shape_of
@@ -23,6 +25,9 @@ from pydp_cli.transforms.fpe import Shape
 from pydp_cli.transforms.registry import Binding, TransformOptions, find_transform
 from pydp_cli.transforms.treatment import StepSpec
 from pydp_cli.transforms.types import is_text
+
+if TYPE_CHECKING:
+    from pydp_cli.keys.subject_keys import SubjectKeys
 
 IN_CLEAR = "everything: it is in clear again"
 NOT_FOR_CELLS = frozenset({"pseudonym", "token", "file", "sign"})
@@ -277,7 +282,22 @@ class _Planner:
     def _function(self, name: str, place: Place, gives: pa.DataType, on_error: OnError = "stop") -> DecryptCells:
         keys, refusals = self._keys(place)
         bind = tuple(self._bound(name, other) for other in place.bind)
-        return DecryptCells(name, keys, refusals, place, bind, gives, on_error)
+        return DecryptCells(name, keys, refusals, place, bind, gives, on_error, self.people)
+
+    @cached_property
+    def people(self) -> SubjectKeys | Refusal | None:
+        """The keys of people; or why they cannot be had; None where there is no store of them."""
+        path, ring = self.compilation.decryption.subject_keys, self.compilation.keyring
+        if path is None and not self.compilation.decryption.adhoc:
+            path = self.compilation.policy.subject_keys_path
+        if path is None or not isinstance(ring, Keyring) or not path.exists():
+            return None
+        from pydp_cli.keys.subject_keys import open_subject_keys
+
+        try:
+            return open_subject_keys(path, ring)
+        except PydpError as error:
+            return Refusal(str(error), error.hint)
 
     def _bound(self, name: str, other: str) -> Bound:
         """Say how the values of a bound column come back, where it is encrypted itself."""

@@ -18,12 +18,14 @@ from pydp_cli.transforms.blind_index import BlindIndex, bits_for
 from pydp_cli.transforms.canonical import has_canonical_text
 from pydp_cli.transforms.cell_text import has_cell_text
 from pydp_cli.transforms.cells import Bound, EncryptCells, Place, Plaintext
+from pydp_cli.transforms.encrypt_for_people import EncryptForPeople
 from pydp_cli.transforms.fpe import PreserveFormat, Shape
 from pydp_cli.transforms.types import is_text
 
 LEAKS = {
     "random": "its length in bytes, and which values are null",
     "deterministic": "which values are equal and how often each occurs, its length in bytes, and which values are null",
+    "per_subject": "its length in bytes, which values are null, and which are of one person",
     "fpe": "which values are equal and how often each occurs, their format and length, and what is kept of them; "
     "nothing shows that one was altered",
 }
@@ -52,6 +54,8 @@ def _plan_column(compilation: Compilation, column: pa.Field, spec: EncryptSpec) 
             "the column is encrypted already", place=f'column "{column.name}"', hint="`pydp decrypt` it first"
         )
     plan = _plan_format if spec.fpe is not None else _plan_cells
+    if spec.per_subject is not False:
+        plan = _plan_for_people
     yield plan(compilation, column, spec)
     if spec.blind_index is not None:
         yield _plan_index(compilation, column, spec)
@@ -61,8 +65,6 @@ def check_encryption(compilation: Compilation, column: str, spec: EncryptSpec) -
     """Refuse what cannot be done, or not be undone."""
     place = compilation.policy.place_of("datasets", compilation.name, "columns", column, "encrypt")
     place = place or f'column "{column}"'
-    if spec.per_subject:
-        raise UsageError("keys for each person (`per_subject`) are not offered yet", place=place)
     for name in spec.bind:
         other = compilation.dataset.columns.get(name)
         if name == column:
@@ -90,17 +92,55 @@ def key_version(keyring: Keys | None, name: str | None) -> bytes | None:
     return bytes(primary(name).key_id)
 
 
-def _plan_cells(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -> ColumnPlan:
-    """Compile the encryption of one column into cells."""
-    name = column.name
+def _cell_types(compilation: Compilation, column: pa.Field) -> tuple[pa.DataType | None, pa.DataType]:
+    """Give the type that is declared for a column, and that of the values that become cells."""
     declared = declared_type(compilation.dataset, column)
     taken = declared or dense_type(column.type)
     if not has_cell_text(taken):
         raise UnsupportedType(
             f"values of type {taken} cannot be encrypted: they have no canonical text",
-            place=f'column "{name}"',
+            place=f'column "{column.name}"',
             hint="encrypt the whole file with --whole-file",
         )
+    return declared, taken
+
+
+def _plan_for_people(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -> ColumnPlan:
+    """Compile the encryption of one column under people's own keys."""
+    from pydp_cli.pipeline.people_keys import keys_for
+
+    name = column.name
+    declared, taken = _cell_types(compilation, column)
+    person = compilation.policy.person_column(compilation.name, name)
+    if person not in compilation.schema.names:
+        raise UsageError(
+            f'the data has no column "{person}", which says whose keys the values are to be under',
+            place=f'column "{name}"',
+        )
+    as_text = is_text(column.type)
+    function = EncryptForPeople(
+        keys=keys_for(compilation, person),
+        person=person,
+        place=cell_place(compilation.name, name, spec),
+        plaintext=Plaintext(nulls=spec.nulls == "encrypt", pad=spec.pad),
+        bind=tuple(_bound(compilation, name, other) for other in spec.bind),
+        as_text=as_text,
+    )
+    given = pa.string() if as_text else pa.binary()
+    step = BoundStep("encrypt (per subject)", function, taken, given, leaks=_leaks(spec))
+    mark = Mark("per_subject", compilation.name, field_before(column, declared), bind=tuple(spec.bind))
+    return ColumnPlan(name, column.type, declared, (step,), marked(column.with_type(_stored(column, given)), mark))
+
+
+def _stored(column: pa.Field, given: pa.DataType) -> pa.DataType:
+    """Give the type that cells are stored in."""
+    return column.type if is_text(column.type) and not pa.types.is_dictionary(column.type) else given
+
+
+def _plan_cells(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -> ColumnPlan:
+    """Compile the encryption of one column into cells."""
+    name = column.name
+    declared, taken = _cell_types(compilation, column)
     keys = KeySource(compilation.keyring, version=key_version(compilation.keyring, spec.key))
     place = cell_place(compilation.name, name, spec)
     key = keys.derive("cell", *place.scope)
@@ -123,7 +163,6 @@ def _plan_cells(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -
         leaks=_leaks(spec),
         shows_equality=spec.mode == "deterministic",
     )
-    stored = column.type if as_text and not pa.types.is_dictionary(column.type) else given
     mark = Mark(
         spec.mode,
         compilation.name,
@@ -132,7 +171,9 @@ def _plan_cells(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -
         bind=tuple(spec.bind),
         keys=tuple(keys.uses),
     )
-    return ColumnPlan(name, column.type, declared, (step,), marked(column.with_type(stored), mark), tuple(keys.uses))
+    return ColumnPlan(
+        name, column.type, declared, (step,), marked(column.with_type(_stored(column, given)), mark), tuple(keys.uses)
+    )
 
 
 def _plan_format(compilation: Compilation, column: pa.Field, spec: EncryptSpec) -> ColumnPlan:
@@ -228,7 +269,7 @@ def _bound(compilation: Compilation, column: str, other: str) -> Bound:
 
 
 def _leaks(spec: EncryptSpec) -> str:
-    leaks = LEAKS[spec.mode]
+    leaks = LEAKS[spec.mode if spec.per_subject is False else "per_subject"]
     if spec.nulls == "encrypt":
         leaks = leaks.replace(", and which values are null", "")
     if spec.pad is not None:

@@ -43,7 +43,7 @@ WHOLE = "(whole file)"
 """Stands for the column, where a file is encrypted as a whole."""
 MODULAR_PREFIX = "pydp-"
 """What the name of a key begins with in Parquet Modular Encryption; its id follows."""
-CELL_WAYS = frozenset({"random", "deterministic"})
+CELL_WAYS = frozenset({"random", "deterministic", "per_subject"})
 
 
 @dataclass

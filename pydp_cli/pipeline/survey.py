@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def sample_files(request: Request, open_keyring: OpenKeyring) -> list[Sample]:
     """Compile every file's pipeline and treat a few rows of each, writing nothing."""
     samples = []
     with ExitStack() as closing:
-        for job in plan_jobs(request, open_keyring, closing):
+        for job in plan_jobs(replace(request, rehearse=True), open_keyring, closing):
             before = _head(job.reading, SAMPLE_ROWS)
             samples.append(Sample(job.file.relative_name, job.pipeline, before, job.pipeline.apply(before)))
     return samples

@@ -54,6 +54,8 @@ class Request:
     refine: Callable[[Pipeline, Callable[[], Keyring]], Pipeline] | None = None
     """Changes each compiled pipeline before it runs: what may not be used, or who was erased, is left out."""
     decryption: Decryption = field(default_factory=Decryption)
+    rehearse: bool = False
+    """Whether it is only to be shown what a run would do."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def plan_jobs(request: Request, open_keyring: OpenKeyring, closing: ExitStack) -
             keyring=keyring,
             as_of=request.as_of,
             decryption=decryption,
+            rehearse=request.rehearse,
         )
         if request.refine is not None:
             pipeline = request.refine(pipeline, open_keyring)

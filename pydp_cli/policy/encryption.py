@@ -58,7 +58,12 @@ class EncryptSpec(PolicyModel):
         str | None, Field(min_length=1, description="Deterministic cells agree wherever this name does.")
     ] = None
     key: Annotated[str | None, Field(min_length=1, description="The key of the keyring, by name.")] = None
-    per_subject: Annotated[bool, Field(description="A key for each person, destroyed when they are erased.")] = False
+    per_subject: Annotated[
+        bool | str,
+        Field(
+            description="A key for each person, destroyed when they are erased; or the column that names the person."
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> EncryptSpec:
@@ -66,11 +71,21 @@ class EncryptSpec(PolicyModel):
             others = {"mode", "bind", "nulls", "pad"} & self.model_fields_set
             if others:
                 raise ValueError(f"`fpe` cannot go with: {', '.join(sorted(others))}")
-            if self.per_subject:
-                raise ValueError("`fpe` cannot go with: per_subject")
+        if self.per_subject is not False:
+            self._fits_people()
         if self.domain is not None and self.mode == "random" and self.fpe is None:
             raise ValueError("`domain` goes with `mode: deterministic` or `fpe`")
         return self
+
+    def _fits_people(self) -> None:
+        """Refuse what would still tell of people whose key is gone, or name a key that is not theirs."""
+        if self.per_subject == "":
+            raise ValueError("`per_subject` is true, or the name of a column")
+        others = [name for name in ("fpe", "domain", "key") if getattr(self, name) is not None]
+        if self.mode == "deterministic":
+            others.append("mode: deterministic")
+        if others:
+            raise ValueError(f"`per_subject` cannot go with: {', '.join(others)}")
 
 
 def encryption_from(raw: Any) -> Any:

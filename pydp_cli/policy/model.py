@@ -249,6 +249,10 @@ class Policy(PolicyModel):
     keyring: Annotated[FileName | None, Field(min_length=1, description="The keyring, made by `pydp keys init`.")] = (
         None
     )
+    subject_keys: Annotated[
+        FileName | None,
+        Field(min_length=1, description="The store of people's own keys; by default `subject-keys.db` in `state`."),
+    ] = None
     state: Annotated[FileName, Field(min_length=1, description="Journals, ledger, audit log and consent.")] = ".pydp"
     release: Annotated[
         str | None, Field(min_length=1, description="Pseudonyms of different releases cannot be linked.")
@@ -286,6 +290,11 @@ class Policy(PolicyModel):
         return self._base_dir / self.state
 
     @property
+    def subject_keys_path(self) -> Path:
+        """The path of the store of people's own keys."""
+        return self.state_dir / "subject-keys.db" if self.subject_keys is None else self._base_dir / self.subject_keys
+
+    @property
     def digest(self) -> str:
         """SHA-256 of what the policy says, however it is written."""
         said = json.dumps(self.to_data(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -317,6 +326,27 @@ class Policy(PolicyModel):
             for name, chosen in self.datasets.items()
         }
         return self.model_copy(update={"datasets": changed}).located(self._base_dir, self._document)
+
+    def person_column(self, dataset: str, column: str) -> str:
+        """Name the column that says whose key a `per_subject` column's value is under; raises `UsageError`."""
+        chosen = self.datasets[dataset]
+        treated = chosen.columns[column].encrypt
+        place = self.place_of("datasets", dataset, "columns", column, "encrypt") or f'column "{column}"'
+        named = None if treated is None else treated.per_subject
+        people = [name for name in chosen.identifiers if name not in chosen.other_people]
+        linked = [name for name in chosen.links if name not in chosen.other_people and name not in people]
+        linked = [name for name in linked if self.identity_of(dataset, name) is not None]
+        if isinstance(named, str):
+            if named not in (*people, *linked):
+                hint = did_you_mean(named, [*people, *linked]) or "name it under `identifiers:` of the dataset"
+                raise UsageError(f'column "{named}" does not name whose the row is', place=place, hint=hint)
+            return named
+        found = people or linked
+        if len(found) != 1:
+            told = "several columns name" if found else "no column names"
+            hint = f"say which, as in `per_subject: {found[0]}`" if found else "declare `identifiers:` of the dataset"
+            raise UsageError(f"{told} whose the row is, whose key its values are to be under", place=place, hint=hint)
+        return found[0]
 
     def identity_of(self, dataset: str, column: str) -> str | None:
         """Name the identity of a column: its own, or that of the column it is linked to."""

@@ -21,11 +21,13 @@ from pydp_cli.crypto.cells import (
     seal_cells,
     under_key,
 )
+from pydp_cli.crypto.columns import Index
 from pydp_cli.errors import BadValue, Tampered, WrongKey
 from pydp_cli.transforms.canonical import canonical_text
 from pydp_cli.transforms.cell_text import from_cell_text, to_cell_text
 from pydp_cli.transforms.parse import MOST_ROWS_NAMED
 from pydp_cli.transforms.registry import ColumnFunction, Rows
+from pydp_cli.transforms.subject_cells import KeysByHandle, OpenedForPeople, open_for_people
 from pydp_cli.transforms.types import is_text
 
 __all__ = [
@@ -86,8 +88,7 @@ class EncryptCells:
 
         Raises `BadValue` where the column holds cells: nobody would know how often it has to be decrypted.
         """
-        if _may_hold_cells(column.type) and self._has_cells(column):
-            raise BadValue("the column is encrypted already", hint="`pydp decrypt` it first, or leave it out")
+        refuse_cells(column, frozenset({self.key_id}))
         seal = seal_base64 if self.as_text else seal_cells
         return seal(
             to_cell_text(column),
@@ -99,11 +100,14 @@ class EncryptCells:
             plaintext=self.plaintext,
         )
 
-    def _has_cells(self, column: pa.Array) -> bool:
-        """Look for cells under this key everywhere, and under any key in the first rows."""
-        return bool(under_key(column, self.key_id).true_count) or looks_encrypted(
-            column.slice(0, _ROWS_LOOKED_AT), frozenset()
-        )
+
+def refuse_cells(column: pa.Array, key_ids: frozenset[bytes]) -> None:
+    """Refuse a column with cells: under these keys anywhere, or under any key in the first rows."""
+    if _may_hold_cells(column.type) and (
+        any(under_key(column, key_id).true_count for key_id in key_ids)
+        or looks_encrypted(column.slice(0, _ROWS_LOOKED_AT), frozenset())
+    ):
+        raise BadValue("the column is encrypted already", hint="`pydp decrypt` it first, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class DecryptCells:
     """Decrypts a column of cells, each with the key that it names.
 
     `keys` are the column's keys by key id; `refusals` say of the keys that cannot be used why. `gives` is the type
-    that comes back.
+    that comes back. `people` gives the keys of people, or says why there are none.
     """
 
     column: str
@@ -129,15 +133,22 @@ class DecryptCells:
     bind: tuple[Bound, ...]
     gives: pa.DataType
     on_error: OnError = "stop"
+    people: KeysByHandle | Refusal | None = None
 
     def __call__(self, column: pa.Array, rows: Rows) -> pa.Array:
         """Decrypt the column. Unless told otherwise, one bad cell fails all: raises `Tampered` or `WrongKey`."""
         unseal = open_base64 if is_text(column.type) else open_cells
-        opened = unseal(column, self.keys, self.place, [bound.text(rows) for bound in self.bind])
-        failed = opened.failed
-        lost = len(failed) + sum(len(of_key) for of_key in opened.unknown.values())
+        bound = [one.text(rows) for one in self.bind]
+        opened = unseal(column, self.keys, self.place, bound)
+        theirs = None
+        if len(opened.failed):
+            keys = None if isinstance(self.people, Refusal) else self.people
+            theirs = open_for_people(column, opened.failed, keys, self.place, bound)
+            opened = _with_theirs(opened, theirs)
+        failed = np.concatenate([opened.failed, *_without_key(opened, theirs)])
+        lost = len(failed)
         if lost and self.on_error == "stop":
-            self._refuse(opened, failed)
+            self._refuse(opened, theirs)
         try:
             values = from_cell_text(pc.cast(opened.values, pa.string()), self.gives)
         except (pa.ArrowInvalid, BadValue):
@@ -149,12 +160,14 @@ class DecryptCells:
             _note(rows, self.column, lost)
             if self.on_error == "keep":
                 every = np.zeros(len(column), dtype=np.bool_)
-                every[np.concatenate([failed, *opened.unknown.values()])] = True
+                every[failed] = True
                 return pc.if_else(pa.array(every), column, values)
         return values
 
-    def _refuse(self, opened: Opened, failed: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> NoReturn:
+    def _refuse(self, opened: Opened, theirs: OpenedForPeople | None) -> NoReturn:
         """Name the first thing that is wrong: a key that is not at hand, before cells that are not authentic."""
+        if theirs is not None:
+            self._refuse_theirs(theirs)
         for key_id, rows in opened.unknown.items():
             refusal = self.refusals.get(key_id) or Refusal(
                 f"key {key_id.hex()} is not in the keyring", "use the keyring that this was encrypted with"
@@ -164,7 +177,52 @@ class DecryptCells:
                 hint=refusal.hint or "to save the rest, say what becomes of such cells with --on-error keep|null",
                 rows=_first(rows),
             )
+        failed = opened.failed
         raise Tampered(f"{_cells(len(failed))} failed authentication", hint=FAILED, rows=_first(failed))
+
+    def _refuse_theirs(self, theirs: OpenedForPeople) -> None:
+        """Refuse cells of people whose keys are not there any more, or not at hand."""
+        for day, rows in sorted(theirs.gone.items()):
+            raise WrongKey(
+                f"{_cells(len(rows))} cannot be decrypted: their people were erased, and their keys destroyed on {day}",
+                hint="to have the others, say what becomes of such cells with --on-error keep|null",
+                rows=_first(rows),
+            )
+        if len(theirs.unknown):
+            refusal = self.people if isinstance(self.people, Refusal) else _NOT_IN_STORE
+            if self.people is None:
+                refusal = _NO_STORE
+            raise WrongKey(
+                f"{_cells(len(theirs.unknown))} cannot be decrypted: {refusal.message}",
+                hint=refusal.hint,
+                rows=_first(theirs.unknown),
+            )
+
+
+_NO_STORE = Refusal(
+    "they are under people's own keys, and there is no store of those", "name it with --subject-keys, or the policy"
+)
+_NOT_IN_STORE = Refusal(
+    "the store of people's keys does not have theirs", "it may be another one, or a copy from before they were made"
+)
+
+
+def _with_theirs(opened: Opened, theirs: OpenedForPeople) -> Opened:
+    """Put what was decrypted with people's keys among the rest."""
+    if not len(theirs.rows):
+        return opened
+    order = np.full(len(opened.values), -1, dtype=np.int64)
+    order[theirs.rows] = np.arange(len(theirs.rows)) + len(opened.values)
+    order = np.where(order < 0, np.arange(len(order)), order)
+    joined = pa.chunked_array([opened.values, theirs.values.cast(opened.values.type)]).combine_chunks()
+    failed = np.union1d(np.setdiff1d(opened.failed, theirs.rows, assume_unique=True), theirs.failed)
+    return Opened(joined.take(pa.array(order)), failed, opened.unknown)
+
+
+def _without_key(opened: Opened, theirs: OpenedForPeople | None) -> list[Index]:
+    """Give the rows whose keys are not at hand."""
+    found = list(opened.unknown.values())
+    return found if theirs is None else [*found, *theirs.gone.values(), theirs.unknown]
 
 
 @dataclass(frozen=True)
@@ -208,7 +266,7 @@ def _note(rows: Rows, column: str, count: int) -> None:
         note(column, count)
 
 
-def _first(rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[int, ...]:
+def _first(rows: Index) -> tuple[int, ...]:
     return tuple(rows[:MOST_ROWS_NAMED].tolist())
 
 
