@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydp_cli.subjects.certificate import Certificate
     from pydp_cli.subjects.erase import ErasurePlan, Run
     from pydp_cli.subjects.erasures import Erasure
+    from pydp_cli.subjects.shred import Shredding
     from pydp_cli.subjects.subject import Subject
 
 PLAN_KIND = "pydp-erasure-plan-1"
@@ -213,7 +214,9 @@ class _Work:
     ) -> None:
         """Erase, verify, certify."""
         from pydp_cli.subjects.erase import begin
+        from pydp_cli.subjects.shred import check_store
 
+        check_store(self.policy, self.keyring)
         erasure = begin(plan, self.run, plan_digest=plan_digest, request=request)
         self.finish(plan, erasure, certificate)
 
@@ -222,21 +225,24 @@ class _Work:
         from pydp_cli.audit.signing import signer_of
         from pydp_cli.cli import rights
         from pydp_cli.keys.keyring import utc_now
-        from pydp_cli.subjects.erase import erase_all
+        from pydp_cli.subjects.erase import erase_all, remains_of
         from pydp_cli.subjects.erasures import changes_of, finish
         from pydp_cli.subjects.residue import scan_residue
+        from pydp_cli.subjects.shred import shred_people
         from pydp_cli.subjects.signed_document import digest_of_document
         from pydp_cli.subjects.suppression import every_spelling, suppress
 
-        last, remains = erase_all(plan, erasure, self.run)
+        last, fresh = erase_all(plan, erasure, self.run)
+        people = [one.identities for one in plan.found.people]
+        shredded = shred_people(fresh, self.keyring, people, today=self.run.today, clock=utc_now)
         changed = [one["real"] for one in changes_of(self.policy.state_dir, erasure)]
         residue = scan_residue(self.catalogue, erasure.subjects(self.keyring), last.held, changed)
-        found = [one.as_json() for one in remains] + [one.as_json() for one in residue]
-        identities = [every_spelling(self.catalogue, self.keyring, [one.identities for one in plan.found.people])]
+        found = [one.as_json() for one in remains_of(fresh)] + [one.as_json() for one in residue]
+        identities = [every_spelling(self.catalogue, self.keyring, people)]
         suppress(
             self.policy.state_dir, self.keyring, identities, clock=utc_now, signer=signer_of(self.keyring, "audit")
         )
-        made = self.certified(erasure, last, found)
+        made = self.certified(erasure, last, found, shredded)
         places = self.keep_certificate(made, certificate)
         digest = digest_of_document(made.said)
         told = {"erasure": erasure.id, "certificate": digest, "verdict": made.said["verdict"], **made.said["totals"]}
@@ -244,7 +250,9 @@ class _Work:
         finish(self.policy.state_dir, erasure, digest)
         self.tell(made, places)
 
-    def certified(self, erasure: Erasure, last: ErasurePlan, found: list[dict[str, Any]]) -> Certificate:
+    def certified(
+        self, erasure: Erasure, last: ErasurePlan, found: list[dict[str, Any]], shredded: Shredding | None
+    ) -> Certificate:
         """Write the certificate."""
         from importlib.metadata import version
 
@@ -264,6 +272,7 @@ class _Work:
             people,
             changed,
             found,
+            shredded=shredded,
             now=utc_now(),
             tool=f"pydp {version('pydp-cli')}",
             signer=signer_of(self.keyring, "certificate"),
@@ -294,6 +303,8 @@ class _Work:
         elif not self.quiet:
             cells = sum(totals["changed"].values())
             note(f"{totals['deleted']:,} rows deleted and {cells:,} cells changed in {totals['files']:,} files")
+            if made.said["shredded"]:
+                note(f"{made.said['shredded']['keys']:,} keys of people destroyed")
             note(f"certificate: {places[-1]}")
         if totals["review"]:
             warn(f"{totals['review']:,} rows are to be looked at by hand")
@@ -301,8 +312,12 @@ class _Work:
             warn(f"{one['path']}: {one['what']}")
         if not made.is_complete:
             raise typer.Exit(LEFT)
+        held_keys = (made.said["shredded"] or {}).get("holds", ())
+        if held_keys:
+            warn(f"no key of a person was destroyed, because of a legal hold ({', '.join(held_keys)})")
         if totals["held"]:
             warn(f"{totals['held']:,} rows stay under a legal hold ({', '.join(made.said['holds'])})")
+        if totals["held"] or held_keys:
             raise typer.Exit(HELD)
 
     def tidy(self) -> None:

@@ -25,6 +25,7 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pydp_cli.crypto.blocks import gather
 from pydp_cli.crypto.cell_headers import HANDLE_BYTES, HEADER_BYTES, LEAST_BYTES, PER_SUBJECT
 from pydp_cli.crypto.cells import Place, Plaintext, frame, unframe
 from pydp_cli.crypto.columns import Cells, Index, cells_of
@@ -59,23 +60,23 @@ def seal_subject_cells(
     Raises `ValueError` where a row with a value is nobody's.
     """
     framed = frame(values, plaintext or Plaintext())
+    rows = np.arange(len(framed)) if framed.valid is None else np.flatnonzero(framed.valid)
+    people = keys.of_row[rows]
+    if len(people) and people.min() < 0:
+        raise ValueError("a row that is nobody's has a value")
+    by_person = np.argsort(people, kind="stable")  # so that each key is set up once, and soon out of the way again
     header = bytes([PER_SUBJECT]) + keys.store
-    fronts = [header + handle for handle in keys.handles]
-    shared = place.encode(header)
-    ciphers: list[AESGCM | None] = [None] * len(keys.keys)
-    data, tied = framed.data.data, _tied(bound)
-    nonces = random(NONCE_BYTES * len(framed))
+    shared, tied = place.encode(header), _tied(bound)
+    data, nonces = framed.data.tobytes(), random(NONCE_BYTES * len(framed))
     sealed: list[bytes | None] = [None] * len(framed)
-    for row, begin, end in _spans(framed):
-        person = int(keys.of_row[row])
-        if person < 0:
-            raise ValueError("a row that is nobody's has a value")
-        cipher = ciphers[person]
-        if cipher is None:
-            cipher = ciphers[person] = AESGCM(keys.keys[person])
+    last, encrypt, front, associated = -1, None, b"", b""
+    for person, (row, begin, end) in zip(people[by_person].tolist(), _spans(framed, rows[by_person]), strict=True):
+        if person != last or encrypt is None:
+            last, encrypt = person, AESGCM(keys.keys[person]).encrypt
+            front, associated = header + keys.handles[person], shared + keys.handles[person]
         nonce = nonces[NONCE_BYTES * row : NONCE_BYTES * (row + 1)]
-        text = cipher.encrypt(nonce, data[begin:end], shared + keys.handles[person] + tied(row))
-        sealed[row] = fronts[person] + nonce + text
+        more = associated if tied is None else associated + tied(row)
+        sealed[row] = front + nonce + encrypt(nonce, data[begin:end], more)
     return pa.array(sealed, pa.binary())
 
 
@@ -92,14 +93,14 @@ class SubjectCells:
 def subject_cells(column: pa.Array) -> SubjectCells:
     """Find the cells of a binary column that are under people's keys."""
     cells = cells_of(column)
-    data = cells.data.data
-    rows, stores, handles = [], [], []
-    for row, begin, end in _spans(cells):
-        if end - begin >= LEAST_BYTES[PER_SUBJECT] and data[begin] == PER_SUBJECT:
-            rows.append(row)
-            stores.append(bytes(data[begin + 1 : begin + HEADER_BYTES]))
-            handles.append(bytes(data[begin + HEADER_BYTES : begin + HEADER_BYTES + HANDLE_BYTES]))
-    return SubjectCells(cells, np.array(rows, dtype=np.int64), tuple(stores), tuple(handles))
+    batch = cells.batch(slice(0, len(cells)))
+    rows = np.flatnonzero(batch.lengths >= LEAST_BYTES[PER_SUBJECT])
+    rows = rows[cells.data[batch.starts[rows]] == PER_SUBJECT]
+    fronts = gather(cells.data, batch.starts[rows] + 1, HEADER_BYTES - 1 + HANDLE_BYTES).tobytes()
+    step = HEADER_BYTES - 1 + HANDLE_BYTES
+    stores = [fronts[at : at + HEADER_BYTES - 1] for at in range(0, len(fronts), step)]
+    handles = [fronts[at + HEADER_BYTES - 1 : at + step] for at in range(0, len(fronts), step)]
+    return SubjectCells(cells, rows, tuple(stores), tuple(handles))
 
 
 def open_subject_cells(
@@ -109,40 +110,40 @@ def open_subject_cells(
 
     Both those that failed and those without a key are null; places are those in `found.rows`.
     """
-    data, tied = found.cells.data.data, _tied(bound)
+    data, tied = found.cells.data.tobytes(), _tied(bound)
     places = {store: place.encode(bytes([PER_SUBJECT]) + store) for store in set(found.stores)}
-    ciphers: dict[bytes, AESGCM] = {}
     plain: list[bytes | None] = [None] * len(found.rows)
     failed = []
-    spans = _spans(found.cells, found.rows)
-    for at, ((row, begin, end), store, handle) in enumerate(zip(spans, found.stores, found.handles, strict=True)):
+    spans = list(_spans(found.cells, found.rows))
+    last, decrypt = b"", None
+    for at in sorted(range(len(spans)), key=found.handles.__getitem__):
+        handle = found.handles[at]
         key = keys.get(handle)
         if key is None:
             continue
-        cipher = ciphers.get(handle)
-        if cipher is None:
-            cipher = ciphers[handle] = AESGCM(key)
-        nonce = data[begin + HEADER_BYTES + HANDLE_BYTES : begin + _FRONT]
+        if handle != last or decrypt is None:
+            last, decrypt = handle, AESGCM(key).decrypt
+        row, begin, end = spans[at]
+        associated = places[found.stores[at]] + handle
+        nonce = data[begin + _FRONT - NONCE_BYTES : begin + _FRONT]
         try:
-            plain[at] = cipher.decrypt(nonce, data[begin + _FRONT : end], places[store] + handle + tied(row))
+            more = associated if tied is None else associated + tied(row)
+            plain[at] = decrypt(nonce, data[begin + _FRONT : end], more)
         except InvalidTag:
             failed.append(at)
     values, bad = unframe(pa.array(plain, pa.binary()), np.array(failed, dtype=np.int64))
     return values, np.sort(bad)
 
 
-def _spans(cells: Cells, rows: Index | None = None) -> Iterator[tuple[int, int, int]]:
-    """Give the rows that are not null (or those that are asked for), and where each begins and ends."""
-    batch = cells.batch(slice(0, len(cells)))
-    if rows is None:
-        rows = np.arange(len(cells)) if cells.valid is None else np.flatnonzero(cells.valid)
-    return batch.spans(rows)
+def _spans(cells: Cells, rows: Index) -> Iterator[tuple[int, int, int]]:
+    """Give for each of some rows itself, and where it begins and ends."""
+    return cells.batch(slice(0, len(cells))).spans(rows)
 
 
-def _tied(bound: Sequence[pa.StringArray]) -> Callable[[int], bytes]:
-    """Give what writes the values that a row's cell is bound to."""
+def _tied(bound: Sequence[pa.StringArray]) -> Callable[[int], bytes] | None:
+    """Give what writes the values that a row's cell is bound to; None where it is bound to nothing."""
     if not bound:
-        return lambda _: b""
+        return None
     columns = [[_framed(text) for text in column.to_pylist()] for column in bound]
     return lambda row: b"".join(column[row] for column in columns)
 

@@ -166,12 +166,31 @@ def shred(path: Path, ring: Keyring, people: Iterable[bytes], *, clock: Clock = 
     Whoever calls has asked the holds. The store changes all at once; a run that was killed before or after that is
     finished by the next one, also for nobody. Where none of the people has a key, no epoch begins.
     """
+    return _shred(path, ring, people, clock, always=False)
+
+
+def begin_epoch(path: Path, ring: Keyring, *, clock: Clock = utc_now) -> tuple[Keyring, Shredded]:
+    """Begin a new epoch without destroying a person's key: no copy of the store from before opens any more."""
+    return _shred(path, ring, (), clock, always=True)
+
+
+def check_store(path: Path, ring: Keyring) -> store.StoreInfo:
+    """Unwrap every key of a store, and say what it holds; raises `Tampered` where one does not open."""
+    keys = open_subject_keys(path, ring)
+    with store.open_store(path) as connection:
+        store.check_all(connection, keys.wrapping, path)
+        return store.info_of(connection)
+
+
+def _shred(
+    path: Path, ring: Keyring, people: Iterable[bytes], clock: Clock, *, always: bool
+) -> tuple[Keyring, Shredded]:
     with store.open_store(path) as connection:
         with store.writing(connection):
             store_id, epoch = store.identity_of(connection)
             old = _wrapping(ring, store_id, epoch, path)
             deleted = store.delete_people(connection, people, stamp(clock())[:10])
-            if deleted:
+            if deleted or always:
                 ring = _next_epoch(ring, store_id, epoch, clock)
                 new_id = ring.primary(key_name(store_id)).key_id
                 new = _wrapping(ring, store_id, new_id, path)

@@ -233,6 +233,12 @@ class DatasetPolicy(PolicyModel):
         own = (column.retention for column in self.columns.values())
         return tuple(rule for rule in (self.retention, *own) if rule is not None)
 
+    @property
+    def has_people_keys(self) -> bool:
+        """Whether there are columns under people's own keys."""
+        specs = [column.encrypt for column in self.columns.values() if column.encrypt is not None]
+        return any(spec.per_subject is not False for spec in specs)
+
     def link_of(self, column: str) -> tuple[str, str] | None:
         """Give the dataset and column that a column refers to."""
         target = self.links.get(column)

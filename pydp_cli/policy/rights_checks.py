@@ -17,7 +17,7 @@ from pydp_cli.datasets.compression import without_compression
 from pydp_cli.datasets.formats import format_of_name
 from pydp_cli.datasets.globs import has_magic
 from pydp_cli.datasets.locations import InputFile, find_inputs
-from pydp_cli.errors import Problem, PydpError
+from pydp_cli.errors import Problem, PydpError, UsageError
 from pydp_cli.policy.model import DatasetPolicy, Policy
 from pydp_cli.policy.rights import duration_days
 from pydp_cli.transforms.findings import did_you_mean
@@ -50,6 +50,7 @@ def check_rights(policy: Policy) -> Iterator[Problem]:
         yield from _erasing(policy, name, dataset)
         yield from _partitions(policy, name, dataset)
     yield from _holds(policy)
+    yield from _people_keys(policy)
     if any(dataset.identifiers for dataset in policy.datasets.values()):
         yield from _unreachable(policy)
         yield from _unclaimed(policy)
@@ -166,12 +167,44 @@ def _erasing(policy: Policy, name: str, dataset: DatasetPolicy) -> Iterator[Prob
     if rule.action in {"mask", "null", "constant", "pseudonymise"} and not rule.set:
         hint = "name the columns under `set:`, as in `set: {name: null}`"
         yield Problem(f'"{rule.action}" does not say which columns of "{name}" it is for', place=place, hint=hint)
+    if rule.action == "crypto_shred":
+        yield from _shredding(policy, name, dataset)
     if rule.action == "unlink" and not dataset.links:
         yield Problem(f'"unlink" is for datasets with links, and "{name}" has none', place=place)
     for column in rule.set:
         if dataset.columns and dataset.other_columns != "keep" and column not in dataset.columns:
             at = policy.place_of("datasets", name, "erase", "set", column)
             yield Problem(f'there is no column "{column}"', place=at, hint=did_you_mean(column, dataset.columns))
+
+
+def _shredding(policy: Policy, name: str, dataset: DatasetPolicy) -> Iterator[Problem]:
+    """What stays in clear is not erased by the loss of a key."""
+    place = policy.place_of("datasets", name, "erase")
+    if not dataset.has_people_keys:
+        hint = "give columns `encrypt: {per_subject: true}`, or delete the rows"
+        yield Problem(f'"crypto_shred" erases nothing in "{name}": no column is under people\'s own keys', place, hint)
+        return
+    said = {*dataset.identifiers, *dataset.links, *(dataset.erase.set if dataset.erase is not None else ())}
+    clear = [column for column, one in dataset.columns.items() if one.encrypt is None and column not in said]
+    if clear or dataset.other_columns == "keep":
+        shown = ", ".join([*clear[:5], *(["and others"] * (len(clear) > 5))]) or "columns that are not named"
+        yield Problem(
+            f'"crypto_shred" leaves values of "{name}" in clear: {shown}',
+            place=place,
+            hint="encrypt them too, or say under `set:` what becomes of them",
+            severity="warning",
+        )
+
+
+def _people_keys(policy: Policy) -> Iterator[Problem]:
+    """Columns under people's own keys need a column that says whose."""
+    for name, dataset in policy.datasets.items():
+        for column, treated in dataset.columns.items():
+            if treated.encrypt is not None and treated.encrypt.per_subject is not False:
+                try:
+                    policy.person_column(name, column)
+                except UsageError as error:
+                    yield Problem(error.message, place=error.place, hint=error.hint)
 
 
 def _holds(policy: Policy) -> Iterator[Problem]:

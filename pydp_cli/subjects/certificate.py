@@ -17,6 +17,7 @@ from pydp_cli.subjects.erase import ErasurePlan
 from pydp_cli.subjects.erase_actions import shown_path
 from pydp_cli.subjects.erasures import Erasure
 from pydp_cli.subjects.processing import controller_of
+from pydp_cli.subjects.shred import Shredding
 from pydp_cli.subjects.signed_document import read_document, signed_document
 
 KIND = "pydp-certificate-1"
@@ -25,6 +26,9 @@ LIMITS = (
     "Who comes back by a restore is erased again by `pydp erase-user --reapply`.",
     "What a file system or a drive keeps of replaced files is not reached; encrypted storage covers that.",
     "People are found by the identifiers and links that the policy declares.",
+)
+LIMITS_OF_KEYS = (
+    "Whoever has a copy of the keyring and one of the store of people's keys, both from before, can read cells still.",
 )
 
 
@@ -48,6 +52,7 @@ def certify(
     changed: Sequence[dict[str, Any]],
     found: Sequence[dict[str, Any]],
     *,
+    shredded: Shredding | None,
     now: datetime,
     tool: str,
     signer: Signer,
@@ -55,7 +60,7 @@ def certify(
     """Write the certificate of an erasure.
 
     `last` is the plan of its last round, `people` the references of whom it is about, `changed` what was done to each
-    file, and `found` what is left where it should not be.
+    file, `found` what is left where it should not be, and `shredded` what became of people's own keys.
     """
     policy = last.catalogue.policy
     staying = [one.as_json() for one in last.files if one.kept or one.review or one.held]
@@ -81,10 +86,11 @@ def certify(
         "staying": staying,
         "holds": sorted({hold for one in staying for hold in one["held"]}),
         "found": list(found),
+        "shredded": None if shredded is None else shredded.as_json(),
         "not_searched": _not_searched(last),
         "recipients": sorted({name for purpose in policy.purposes.values() for name in purpose.recipients}),
         "models": sorted({model for dataset in policy.datasets.values() for model in dataset.models}),
-        "limits": list(LIMITS),
+        "limits": [*LIMITS, *(LIMITS_OF_KEYS if shredded is not None else ())],
     }
     raw = signed_document(KIND, facts, signer)
     return Certificate(read_document(KIND, raw, "", public_keys=[signer.public]), raw)

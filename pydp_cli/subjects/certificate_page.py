@@ -39,6 +39,7 @@ def certificate_page(said: Mapping[str, Any]) -> bytes:
         "Rows kept": f"{totals['kept']:,}",
         "Rows under a legal hold": f"{totals['held']:,} ({', '.join(said['holds'])})" if said["holds"] else "none",
         "Rows to be looked at by hand": f"{totals['review']:,}",
+        **_keys(said.get("shredded")),
         "Policy": said["policy"],
         "Signed by": said["signed_by"],
     }
@@ -82,6 +83,15 @@ def certificate_page(said: Mapping[str, Any]) -> bytes:
         "</body></html>\n",
     ]
     return "".join(parts).encode()
+
+
+def _keys(shredded: Mapping[str, Any] | None) -> dict[str, str]:
+    """Tell what became of people's own keys, where there is a store of them."""
+    if shredded is None:
+        return {}
+    holds = f" ({', '.join(shredded['holds'])})" if shredded["holds"] else ""
+    kept = f"; those of {shredded['people_kept']:,} people stay{holds}" if shredded["people_kept"] else ""
+    return {"Keys of people destroyed": f"{shredded['keys']:,}{kept}"}
 
 
 def _found(findings: list[dict[str, Any]]) -> str:

@@ -205,11 +205,11 @@ def begin(plan: ErasurePlan, run: Run, *, plan_digest: str | None = None, reques
     return erasure
 
 
-def erase_all(plan: ErasurePlan, erasure: Erasure, run: Run) -> tuple[ErasurePlan, list[Remains]]:
+def erase_all(plan: ErasurePlan, erasure: Erasure, run: Run) -> tuple[ErasurePlan, ErasurePlan]:
     """Carry a plan out, and search everything anew until nothing is left to do; the caller holds the lock.
 
-    Gives the last plan that was carried out, and what is left where it should not be, for files may come in as fast as
-    they are erased.
+    Gives the last plan that was carried out, and the plan of what was found afterwards (see `remains_of`), for files
+    may come in as fast as they are erased.
     """
     last = plan
     for _ in range(MOST_ROUNDS):
@@ -217,7 +217,7 @@ def erase_all(plan: ErasurePlan, erasure: Erasure, run: Run) -> tuple[ErasurePla
         plan = again(last, run)
         if not plan.changing:
             break
-    return last, remains_of(plan)
+    return last, plan
 
 
 def carry_out(plan: ErasurePlan, erasure: Erasure, run: Run) -> ErasurePlan:

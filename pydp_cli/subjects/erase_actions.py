@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pydp_cli.datasets.edits import NO_ROWS, Edits, Replacement, Rows
+from pydp_cli.datasets.locations import InputFile
 from pydp_cli.errors import UsageError
 from pydp_cli.keys.keyring import Keyring
+from pydp_cli.pipeline.encrypt import index_name
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.pipeline.references import ReferenceKey
 from pydp_cli.policy.column_types import dense_type
@@ -31,7 +33,7 @@ from pydp_cli.subjects.catalogue import Catalogue, space_of
 from pydp_cli.subjects.done_cells import refuse_cells, without_what_is_done
 from pydp_cli.subjects.holds import HeldRows
 from pydp_cli.subjects.resolve import FileMatches
-from pydp_cli.subjects.row_values import rows_where
+from pydp_cli.subjects.row_values import rows_where, stored_schema
 
 Known = Mapping[str, Collection[str]]
 Make = Callable[[pa.Array], pa.Array]
@@ -125,7 +127,7 @@ def erase_in_file(
         mentions[column] = left
         for hold, count in more.items():
             held_counts[hold] = held_counts.get(hold, 0) + count
-    makes = {} if rule.action == "delete_row" else _Maker(catalogue, name, known, keyring).of_rule(rule)
+    makes = {} if rule.action == "delete_row" else _Maker(catalogue, name, matches.file, known, keyring).of_rule(rule)
     edits = _edits(chosen, mentions, makes, delete=rule.action == "delete_row")
     putting = [column for column, make in makes.items() if make is not _nulls] if len(chosen) else []
     refuse_cells(catalogue.policy, name, matches.file, putting, keyring)
@@ -186,6 +188,7 @@ class _Maker:
 
     catalogue: Catalogue
     name: str
+    file: InputFile
     known: Known
     keyring: Keyring | None
 
@@ -193,7 +196,10 @@ class _Maker:
         """Give what makes the new values of each column that a rule changes."""
         dataset, place = self.catalogue.policy.datasets[self.name], f'dataset "{self.name}"'
         if rule.action == "crypto_shred":
-            raise UsageError('"crypto_shred" is for columns with a key for each person', place=place)
+            if not dataset.has_people_keys:
+                raise UsageError('"crypto_shred" is for datasets with columns that are `per_subject`', place=place)
+            told = {column: self._make(column, value) for column, value in rule.set.items()}
+            return {**dict.fromkeys(self._linkable(), _nulls), **told}
         if rule.action == "unlink":
             if not dataset.links:
                 raise UsageError('"unlink" is for datasets with links', place=place)
@@ -203,6 +209,19 @@ class _Maker:
         if not rule.set:
             raise UsageError(f'"{rule.action}" does not say which columns it is for', place=place, hint="add `set:`")
         return {column: self._make(column, value) for column, value in rule.set.items()}
+
+    def _linkable(self) -> list[str]:
+        """Name the columns that still tell who it was when the person's key is gone: equal values in other rows do."""
+        dataset = self.catalogue.policy.datasets[self.name]
+        found = [*dataset.identifiers, *dataset.links]
+        for name, column in dataset.columns.items():
+            spec = column.encrypt
+            if spec is not None and (spec.mode == "deterministic" or spec.fpe is not None):
+                found.append(name)
+            if spec is not None and spec.blind_index is not None:
+                found.append(index_name(name))
+        there = set(stored_schema(dataset, self.file).names)
+        return [name for name in dict.fromkeys(found) if name in there]
 
     def _make(self, column: str, value: Any) -> Make:
         if value is None:

@@ -12,7 +12,7 @@ from tests.cli.test_export_user import shop
 
 __all__ = ["shop"]
 
-WAYS_TO_DELETE = {"rewrite_file", "deletion", "destroy", "destroy_unused"}
+WAYS_TO_DELETE = {"rewrite_file", "deletion", "destroy", "destroy_unused", "shred"}
 """Functions that make rows or keys go for good; whoever calls one can delete."""
 
 ONLY_READ = {

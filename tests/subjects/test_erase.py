@@ -12,7 +12,7 @@ from pydp_cli.pipeline.transform_files import Request, transform_files
 from pydp_cli.rewrite.lock import run_lock
 from pydp_cli.rewrite.transaction import Transaction
 from pydp_cli.subjects import erase
-from pydp_cli.subjects.erase import Run, begin, erase_all, plan_erasure
+from pydp_cli.subjects.erase import Run, begin, erase_all, plan_erasure, remains_of
 from pydp_cli.subjects.erasures import changes_of
 from pydp_cli.subjects.subject import parse_subjects
 from tests.subjects.conftest import MESSAGES, ORDERS
@@ -31,7 +31,7 @@ def erased(company, *people, **more):
     run = Run(company.keyring, TODAY, plan.catalogue.policy.state_dir)
     with run_lock(run.state_dir, "test"):
         erasure = begin(plan, run)
-        assert erase_all(plan, erasure, run)[1] == []
+        assert remains_of(erase_all(plan, erasure, run)[1]) == []
     return changes_of(run.state_dir, erasure)
 
 
