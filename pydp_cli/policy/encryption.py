@@ -81,7 +81,9 @@ class EncryptSpec(PolicyModel):
         """Refuse what would still tell of people whose key is gone, or name a key that is not theirs."""
         if self.per_subject == "":
             raise ValueError("`per_subject` is true, or the name of a column")
-        others = [name for name in ("fpe", "domain", "key") if getattr(self, name) is not None]
+        others = [name for name in ("fpe", "domain") if getattr(self, name) is not None]
+        if self.key is not None and self.blind_index is None:  # else it is the index's key
+            others.append("key")
         if self.mode == "deterministic":
             others.append("mode: deterministic")
         if others:
