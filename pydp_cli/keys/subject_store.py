@@ -75,7 +75,11 @@ def create_store(path: Path, store_id: bytes, epoch: bytes) -> None:
 def open_store(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a store, and refuse what is none; SQLite's errors become ours."""
     if not path.is_file():
-        raise KeyringError("there is no store of people's keys", place=str(path), hint=_RESTORE)
+        raise KeyringError(
+            "there is no store of people's keys",
+            place=str(path),
+            hint="`pydp encrypt` makes one, for columns that are `per_subject`; a lost one is in its backup",
+        )
     with _errors(path), _connection(path) as connection:
         _check(connection, path)
         yield connection

@@ -9,6 +9,9 @@ import pytest
 import typer.main
 
 from pydp_cli.cli.app import COMMANDS, app
+from pydp_cli.keys.keyring import open_keyring
+from pydp_cli.keys.subject_keys import create_subject_keys
+from pydp_cli.keys.unlock import Unlock
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 KEY_ID = "1a2b3c4d"
@@ -152,6 +155,8 @@ def prepare(name, place):
         (place / file).unlink()
     if name.startswith("pydp keys") and name not in IN_THE_WAY:
         (place / "pydp.yml").write_text("version: 1\nkeyring: pydp.keyring\ndatasets: {p: {path: people.csv}}\n")
+    if name == "pydp keys subjects":
+        create_subject_keys(place / ".pydp" / "subject-keys.db", opened(place))
     for first in (words for start, words in FIRST.items() if start.startswith(name)):
         assert run([cell_key(place) if word == KEY_ID else word for word in (*first, *KEY)]) == 0
     if name == "pydp keys combine":
@@ -161,8 +166,8 @@ def prepare(name, place):
 
 def cell_key(place):
     """Give the id of the first version of the key for cells, which is not the primary one."""
-    from pydp_cli.keys.keyring import open_keyring
-    from pydp_cli.keys.unlock import Unlock
+    return opened(place).keys["cell"][0].key_id.hex()
 
-    ring = open_keyring(place / "pydp.keyring", Unlock(key_file=place.parent / "secrets" / "pydp.key"))
-    return ring.keys["cell"][0].key_id.hex()
+
+def opened(place):
+    return open_keyring(place / "pydp.keyring", Unlock(key_file=place.parent / "secrets" / "pydp.key"))
