@@ -83,10 +83,21 @@ class Needles:
             return True
         return any(_trimmed(word) in self.words for word in _WORD.findall(lowered))
 
-    def in_name(self, name: str) -> bool:
-        """Tell whether a name of a file holds one of them, whatever is before and after it."""
+    def masked(self, name: str, otherwise: str | None = None) -> str:
+        """Give a name of a file with `…` for what it holds of them, whatever is before and after it.
+
+        Without any it is as it was, or `otherwise`.
+        """
         lowered = name.lower()
-        return any(needle in lowered for needle in (*self.words, *self.phrases))
+        held = [needle for needle in (*self.words, *self.phrases) if needle in lowered]
+        whole = "|".join(
+            rf"(?<!\d){needle}(?!\d)" if needle.isdecimal() else re.escape(needle)  # 471100 is not in 4711001
+            for needle in sorted(held, key=len, reverse=True)
+        )
+        if not held or not re.search(whole, lowered):
+            return name if otherwise is None else otherwise
+        masked = re.sub(whole, "…", name, flags=re.IGNORECASE)
+        return masked if masked != name else "…"
 
     def in_stream(self, stream: BinaryIO) -> bool:
         """Tell whether what a stream gives holds one of them, as UTF-8 or UTF-16."""

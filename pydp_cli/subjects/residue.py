@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ from pydp_cli.datasets.locations import InputFile
 from pydp_cli.datasets.parquet_dictionaries import Dictionary, dictionaries
 from pydp_cli.errors import InputError, PydpError
 from pydp_cli.pipeline.physical import densify
-from pydp_cli.policy.identity_text import can_identify, identity_text
+from pydp_cli.policy.identity_text import can_identify, identity_text, identity_value
 from pydp_cli.policy.rights_checks import LEFT_BY_PROGRAMS, root_of
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.holds import HeldRows
@@ -73,6 +74,7 @@ class _Scan:
         for subject in people:
             for space, value in subject.given:
                 self.spaces.setdefault(space, set()).add(value)
+        self.masked: dict[str, str] = {}
         self.columns = {key.column: key.space for key in catalogue.keys if key.space in self.spaces}
 
     def run(self) -> Iterator[Residue]:
@@ -85,13 +87,17 @@ class _Scan:
                 yield from self._prose(file, name)
         for path in self._others(claimed):
             yield from self._named(path, "")
-            yield from self._other(path)
+            if os.path.isfile(path):  # noqa: PTH113 - an empty folder has only a name
+                yield from self._other(path)
 
     def _files(self, name: str) -> list[InputFile]:
         return [file for file in self.catalogue.files(name) if file.filesystem is None]
 
     def _others(self, claimed: set[str]) -> Iterator[str]:
-        """Give the files under the roots of the datasets that none of them claims, and those that were set aside."""
+        """Give the files under the roots of the datasets that none of them claims, and those that were set aside.
+
+        Also empty folders, which may be named after somebody.
+        """
         seen = set(claimed)
         base = os.path.realpath(self.policy.base_dir)
         state = os.path.realpath(self.policy.state_dir)
@@ -105,12 +111,8 @@ class _Scan:
 
     def _named(self, path: str, dataset: str) -> Iterator[Residue]:
         """Look at the names of a file and its folders; `key=value` folders are looked at by their values."""
-        shown = self._shown(path)
-        for part in Path(shown).parts:
-            column, equals, value = part.partition("=")
-            is_key = equals and value in self.spaces.get(self.columns.get(column, ""), ())
-            if is_key or self.needles.in_name(part):
-                yield Residue(shown, "the name holds an identifier", dataset)
+        if self._shown(path) != os.path.relpath(path, self.policy.base_dir):
+            yield Residue(self._shown(path), "the name holds an identifier", dataset)
 
     def _parquet(self, file: InputFile, dataset: str) -> Iterator[Residue]:
         """Look at what a Parquet file says of its data besides the data."""
@@ -298,11 +300,26 @@ class _Scan:
         return False
 
     def _shown(self, path: str) -> str:
-        return os.path.relpath(path, self.policy.base_dir)
+        """Name a file relative to the policy, with `…` for the identifiers in its name and those of its folders."""
+        return os.path.join(*map(self._masked, Path(os.path.relpath(path, self.policy.base_dir)).parts))  # noqa: PTH118
+
+    def _masked(self, part: str) -> str:
+        if part not in self.masked:
+            self.masked[part] = self._without_identifiers(part)
+        return self.masked[part]
+
+    def _without_identifiers(self, part: str) -> str:
+        column, equals, value = part.partition("=")
+        space = self.columns.get(unquote(column), "")
+        if equals and identity_value(unquote(value), self.catalogue.identity(space)) in self.spaces.get(space, ()):
+            return f"{column}=…"
+        return self.needles.masked(part) if part == unquote(part) else self.needles.masked(unquote(part), part)
 
 
 def _walk(root: str, seen: set[str], *, deep: bool, without: str) -> Iterator[str]:
     for folder, folders, names in os.walk(root):
+        if not folders and not names:
+            yield folder
         folders[:] = sorted(one for one in folders if os.path.realpath(os.path.join(folder, one)) != without)  # noqa: PTH118
         folders[:] = folders if deep else []
         for name in sorted(names):

@@ -26,6 +26,7 @@ def scan(company, *, changed=(), held=None, who=("customer_id=471100", f"email={
     for one in found:
         assert "zoe" not in one.what
         assert "471100" not in one.what
+        assert ZOE not in one.path.lower()
     return [(one.path, one.what.split('"')[0].strip(), one.dataset) for one in found]
 
 
@@ -87,13 +88,22 @@ def test_statistics_that_python_cannot_hold_stop_nothing(company, values):
     assert scan(company) == []
 
 
-def test_names_of_files_and_folders(company):
-    company.write(f"data/orders/for-{ZOE}.csv", "id,customer_id,email,total\n")
+def test_names_of_files_and_folders_are_told_without_what_they_hold(company):
+    company.write(f"data/orders/for-{ZOE.upper()}.csv", "id,customer_id,email,total\n")
     company.change_policy("path: data/customers/*.parquet", "path: data/customers/*/*.parquet")
     company.write("data/customers/id=471100/x.parquet", OTHERS.drop_columns(["id"]))
+    company.write("data/customers/id=471100/_SUCCESS", "")
+    company.write("data/customers/email=Zoe.Quist%40example.com/_SUCCESS", "")
+    company.write(f"data/customers/of {ZOE.replace('@', '%40')}/_SUCCESS", "")
+    (company.folder / "data/customers/part=1/id=471100").mkdir(parents=True)
+    company.write("data/customers/id=4711001/email=zoe%40example.com/_SUCCESS", "")
     assert sorted(scan(company)) == [
-        ("data/customers/id=471100/x.parquet", "the name holds an identifier", "customers"),
-        (f"data/orders/for-{ZOE}.csv", "the name holds an identifier", "orders"),
+        ("data/customers/email=…/_SUCCESS", "the name holds an identifier", ""),
+        ("data/customers/id=…/_SUCCESS", "the name holds an identifier", ""),
+        ("data/customers/id=…/x.parquet", "the name holds an identifier", "customers"),
+        ("data/customers/of …/_SUCCESS", "the name holds an identifier", ""),
+        ("data/customers/part=1/id=…", "the name holds an identifier", ""),
+        ("data/orders/for-….csv", "the name holds an identifier", "orders"),
     ]
 
 
