@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pydp_cli.audit.signing import Signer
-from pydp_cli.subjects.erase import ErasurePlan
+from pydp_cli.subjects.erase import ErasurePlan, needles_of
 from pydp_cli.subjects.erase_actions import shown_path
 from pydp_cli.subjects.erasures import Erasure
 from pydp_cli.subjects.processing import controller_of
@@ -109,9 +109,10 @@ def _not_searched(plan: ErasurePlan) -> list[dict[str, str]]:
         for name, dataset in policy.datasets.items()
         if dataset.path is not None and not plan.catalogue.keys_of(name)
     ]
+    needles = needles_of(plan.known)
     for matches in plan.found.files:
         if matches.num_rows < 0:
             why = "nothing is known of the people by which it could be searched"
-            path = shown_path(plan.catalogue, matches)
+            path = shown_path(plan.catalogue, matches, needles)
             told.append({"dataset": matches.dataset, "path": path, "why": why})
     return told

@@ -36,6 +36,7 @@ from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.erase_actions import FileErasure, Known, erase_in_file, erased_forms
 from pydp_cli.subjects.erasures import COMMAND, Erasure, save, sealed
 from pydp_cli.subjects.holds import HeldRows, held_rows
+from pydp_cli.subjects.needles import Needles
 from pydp_cli.subjects.resolve import Progress, Resolution, resolve
 from pydp_cli.subjects.scan import fingerprint
 from pydp_cli.subjects.subject import Subject
@@ -141,7 +142,8 @@ def plan_erasure(
         known = known_of(_people(found))
     else:
         _refuse_strangers(catalogue, found, known, keyring)
-    files = (erase_in_file(catalogue, matches, held, known, keyring) for matches in found.files)
+    needles = needles_of(known)
+    files = (erase_in_file(catalogue, matches, held, known, keyring, needles=needles) for matches in found.files)
     plan = ErasurePlan(catalogue, tuple(subjects), found, held, tuple(one for one in files if one), known, merge)
     claimed: dict[str, str] = {}
     for one in plan.changing:
@@ -176,6 +178,11 @@ def known_of(subjects: Iterable[Subject]) -> Known:
         for space, value in subject.given:
             known.setdefault(space, set()).add(value)
     return known
+
+
+def needles_of(known: Known) -> Needles:
+    """Give what no name of a file may tell."""
+    return Needles.of(value for values in known.values() for value in values)
 
 
 def _people(found: Resolution) -> list[Subject]:

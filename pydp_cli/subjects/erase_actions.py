@@ -32,6 +32,7 @@ from pydp_cli.policy.rights import EraseRule
 from pydp_cli.subjects.catalogue import Catalogue, space_of
 from pydp_cli.subjects.done_cells import refuse_cells, without_what_is_done
 from pydp_cli.subjects.holds import HeldRows
+from pydp_cli.subjects.needles import Needles
 from pydp_cli.subjects.resolve import FileMatches
 from pydp_cli.subjects.row_values import rows_where, stored_schema
 
@@ -94,13 +95,19 @@ def rule_of(catalogue: Catalogue, dataset: str) -> EraseRule:
 
 
 def erase_in_file(
-    catalogue: Catalogue, matches: FileMatches, held: HeldRows, known: Known, keyring: Keyring | None
+    catalogue: Catalogue,
+    matches: FileMatches,
+    held: HeldRows,
+    known: Known,
+    keyring: Keyring | None,
+    *,
+    needles: Needles,
 ) -> FileErasure | None:
     """Say what happens to a file; None where nobody was found in it.
 
-    `known` has for each kind of identifier the values of the people. Cells that are already as they are to be are left
-    out, so that the same once more changes nothing. Raises `UsageError` for an action that the policy does not say
-    enough about.
+    `known` has for each kind of identifier the values of the people, and `needles` what names may not tell of them.
+    Cells that are already as they are to be are left out, so that the same once more changes nothing. Raises
+    `UsageError` for an action that the policy does not say enough about.
     """
     name, path = matches.dataset, matches.file.path
     rule = rule_of(catalogue, name)
@@ -115,7 +122,7 @@ def erase_in_file(
         kept = len(owned) - len(chosen)
     chosen, held_counts = held.subtract(name, path, matches.num_rows, chosen)
     mentions_found = sum(map(len, mentioned.values()))
-    shown = shown_path(catalogue, matches)
+    shown = shown_path(catalogue, matches, needles)
     told = FileErasure(matches, shown, rule.action, Edits(), len(owned), mentions_found, because=rule.because)
     if rule.action == "keep":
         return replace(told, held=held_counts, kept=len(chosen) + kept)
@@ -136,15 +143,16 @@ def erase_in_file(
     return replace(told, edits=edits, held=held_counts, kept=kept, whole=whole)
 
 
-def shown_path(catalogue: Catalogue, matches: FileMatches) -> str:
-    """Name a file relative to the policy, without what the names of its folders tell of people."""
+def shown_path(catalogue: Catalogue, matches: FileMatches, needles: Needles) -> str:
+    """Name a file relative to the policy, without what its name and those of its folders tell of people."""
     path = os.path.relpath(matches.file.path, catalogue.policy.base_dir)
     keys = {key.column for key in catalogue.keys_of(matches.dataset)} & set(matches.file.partition_columns)
-    parts = [
-        f"{part.partition('=')[0]}=…" if "=" in part and unquote(part.partition("=")[0]) in keys else part
+    return "/".join(
+        f"{part.partition('=')[0]}=…"
+        if "=" in part and unquote(part.partition("=")[0]) in keys
+        else needles.masked(unquote(part), part)
         for part in path.split("/")
-    ]
-    return "/".join(parts) if keys else path
+    )
 
 
 def _is_named_after_people(catalogue: Catalogue, matches: FileMatches) -> bool:

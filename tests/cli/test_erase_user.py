@@ -303,6 +303,18 @@ def test_categories_that_writers_repeat_in_every_row_group_go_too(shop, held):
     assert "dictionary" not in done.err
 
 
+def test_a_file_named_after_a_person_is_told_without_the_name(shop):
+    shop.path("data/orders/all.csv").rename(shop.path("data/orders/for Anna%40example.com.csv"))
+    planned = shop.pydp(*ANNA, "--plan", "plan.json")
+    done = erase(shop, "--certificate", "c.json")
+    assert (planned.code, done.code) == (0, 3)  # the file stays, and so does its name
+    said = json.loads(shop.read("c.json"))
+    assert [one["path"] for one in said["files"] if one["dataset"] == "orders"] == ["data/orders/for ….csv"]
+    assert [one["path"] for one in said["found"]] == ["data/orders/for ….csv"]
+    for told in (planned.out, done.out, done.err, shop.read("plan.json"), shop.read("c.json"), shop.read("c.html")):
+        assert "anna" not in told.lower()
+
+
 def test_an_open_reader_keeps_what_it_reads(shop):
     with shop.path("data/orders/all.csv").open() as reader:
         assert erase(shop).code == 0
