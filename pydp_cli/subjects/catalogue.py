@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from pydp_cli.datasets.locations import InputFile, find_inputs
 from pydp_cli.errors import InputError, UsageError
@@ -48,14 +49,18 @@ class Catalogue:
 
     @cached_property
     def subject_spaces(self) -> frozenset[str]:
-        """The identities that name one person each: those that links lead to. Two of one person are an ambiguity."""
+        """The identities that name one person each: two of one person are an ambiguity.
+
+        Those that links lead to; where none leads to any, the first of the policy that people are known by.
+        """
         found = set()
         for name, dataset in self.policy.datasets.items():
             for column in dataset.links:
                 space = self._space_of(name, column)
                 if space in self.policy.identities:
                     found.add(space)
-        return frozenset(found)
+        used = (name for name in self.policy.identities if self.keys_in(name))
+        return frozenset(found or set(islice(used, 1)))
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ as well costs as much as decoding: most of either is to decompress them.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ PROBED_VALUES = 100
 MOST_BYTES = 32 << 20
 """Of a bloom filter."""
 _SALTS = (0x47B6137B, 0x44974D91, 0x8824AD5B, 0xA2B7289D, 0x705495C7, 0x2DF1424B, 0x9EFC4947, 0x5C6BFB31)
+_WHOLE = re.compile("-?[0-9]{1,20}")  # more digits than any type holds
 _WIDTHS = {"INT32": 4, "INT64": 8}
 
 ReadAt = Callable[[int, int], bytes]
@@ -51,7 +53,9 @@ class Wanted:
             return self._texts
         width = _WIDTHS[physical]
         limit = 1 << (8 * width - 1)
-        return tuple(number.to_bytes(width, "little", signed=True) for number in self.numbers if abs(number) < limit)
+        return tuple(
+            number.to_bytes(width, "little", signed=True) for number in self.numbers if -limit <= number < limit
+        )
 
     @cached_property
     def _texts(self) -> tuple[bytes, ...]:
@@ -90,7 +94,10 @@ def _may_hold(group: Any, kind: pa.DataType, leaf: int | None, wanted: Wanted, r
 
 def _overlaps(statistics: Any, wanted: Wanted) -> bool:
     """Tell whether something that is looked for is between the least and the greatest value of a row group."""
-    least, greatest = statistics.min, statistics.max
+    try:
+        least, greatest = statistics.min, statistics.max
+    except (ValueError, OverflowError):  # a time that Python has not, or a text that was cut within a character
+        return True
     if isinstance(least, int) and not isinstance(least, bool):
         return _between(wanted.numbers, least, greatest)
     return not isinstance(least, str) or _between(wanted.values, least, greatest)
@@ -128,4 +135,4 @@ def _in_blocks(bits: np.ndarray[Any, Any], digest: int) -> bool:
 
 
 def _whole(text: str) -> int | None:
-    return int(text) if text.lstrip("-").isascii() and text.lstrip("-").isdigit() else None
+    return int(text) if _WHOLE.fullmatch(text) else None

@@ -66,6 +66,19 @@ def test_values_that_are_spelled_otherwise_rule_nothing_out(tmp_path, exact):
     assert interesting(tmp_path / "a.parquet", column, ["p5"], exact=exact) == [not exact]
 
 
+@pytest.mark.parametrize("kind", [pa.int32(), pa.int64()], ids=str)
+def test_the_least_and_the_greatest_number_of_a_type_are_found(tmp_path, kind):
+    blooms = {"bloom_filter_options": {"id": {"ndv": 10, "fpp": 0.001}}}
+    for number in (-(2 ** (kind.bit_width - 1)), 2 ** (kind.bit_width - 1) - 1):
+        assert interesting(tmp_path / "a.parquet", pa.array([number], kind), [str(number)], **blooms) == [True]
+
+
+@pytest.mark.parametrize("value", ["--5", "-", "9" * 5000, "²", "٧", ""])
+def test_what_looks_like_a_number_and_is_none_stops_nothing(tmp_path, value):
+    assert interesting(tmp_path / "a.parquet", pa.array([5, 6, 7]), [value]) == [False]
+    assert interesting(tmp_path / "b.parquet", pa.array([value, value]), [value]) == [True]
+
+
 @given(
     kind=st.sampled_from(KINDS),
     numbers=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=300),
