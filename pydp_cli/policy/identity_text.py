@@ -20,14 +20,14 @@ def identity_text(column: pa.Array, identity: Identity | None = None) -> pa.Stri
 
     Null stays null; an empty value and a value that people share become null, because neither joins anybody. Values
     of whole-number identities lose leading zeros and a fraction of zeros, so that 7, 7.00 and "007" are one; without
-    a declared type, text stays as it is.
+    a declared type, text stays as it is. Bytes that are text in UTF-8 are that text: some writers do not say so.
     """
     chosen = identity or _ANY
     if pa.types.is_dictionary(column.type):
         distinct = identity_text(column.dictionary, identity)
         return distinct.take(column.indices)
     dense = column if column.type == dense_type(column.type) else pc.cast(column, dense_type(column.type))
-    text = canonical_text(dense)
+    text = _text_of_bytes(dense.cast(pa.binary())) if _is_bytes(dense.type) else canonical_text(dense)
     if not is_text(dense.type) and "." in _sample(dense.type):
         text = _without_fraction(text)
     if chosen.type is not None and pa.types.is_integer(chosen.type):
@@ -35,6 +35,30 @@ def identity_text(column: pa.Array, identity: Identity | None = None) -> pa.Stri
     text = normalize(text, chosen.normalize)
     never = pa.array(["", *_shared(chosen)], pa.string())
     return pc.if_else(pc.is_in(text, value_set=never), pa.scalar(None, pa.string()), text)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _text_of_bytes(column: pa.BinaryArray) -> pa.StringArray:
+    """Read bytes as text, and those that are none in base64; only where some are none are they looked at one by one."""
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        distinct = column.dictionary_encode()
+    canonical = canonical_text(distinct.dictionary).to_pylist()
+    texts = [
+        _decoded(raw, otherwise) for raw, otherwise in zip(distinct.dictionary.to_pylist(), canonical, strict=True)
+    ]
+    return pa.array(texts, pa.string()).take(distinct.indices)
+
+
+def _decoded(raw: bytes, otherwise: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return otherwise
 
 
 def identity_value(text: str, identity: Identity | None = None) -> str | None:

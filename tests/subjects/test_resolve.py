@@ -87,6 +87,29 @@ def test_two_customers_with_one_address_are_an_ambiguity(company):
     named.require_unambiguous()
 
 
+def test_without_links_the_first_identity_is_the_one_of_which_a_person_has_one(company):
+    company.change_policy(", shared: [info@acme.example]", "")
+    company.change_policy("    links: {customer_id: customers.id}\n", "")
+    found = company.find("email=info@acme.example")
+    with pytest.raises(Refused, match="several customer_id"):
+        found.require_unambiguous()
+    company.find(["customer_id=4", "customer_id=5"]).require_unambiguous()
+    company.find("customer_id=1").require_unambiguous()  # who has two addresses
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.dictionary(pa.int8(), pa.binary())], ids=str)
+@pytest.mark.parametrize("other", [b"4", b"\xff\xfe"])
+def test_bytes_that_are_text_are_found_as_text(company, kind, other):
+    """Impala, Hive and old Spark write text without saying that it is text."""
+    plain = pa.array([b"1", other, None, b"1"], pa.binary())
+    ids = plain.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else plain.cast(kind)
+    company.write("data/customers/raw.parquet", pa.table({"id": ids, "email": pa.nulls(4, pa.string())}))
+    assert [row for row in rows_of(company.find("customer_id=1")) if row[1] == "raw.parquet"] == [
+        ("customers", "raw.parquet", 0),
+        ("customers", "raw.parquet", 3),
+    ]
+
+
 def test_a_value_that_joins_strangers_stops_at_the_limit(company):
     many = [(100 + n, f"p{n}@example.com") for n in range(60)]
     company.write("data/customers/c.parquet", pa.table({"id": [n for n, _ in many], "email": [e for _, e in many]}))
