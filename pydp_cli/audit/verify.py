@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -270,6 +270,17 @@ class _Chain:
     def _broken(self, line: int) -> None:
         before = self.verification.broken_from
         self.verification.broken_from = line if before is None else min(before, line)
+
+
+def latest(state_dir: Path, wanted: Callable[[Entry], bool]) -> Entry | None:
+    """Give the last entry of a kind; reads from the end of the log."""
+    folder = folder_of(state_dir)
+    for number in reversed(folder.numbers("jsonl")):
+        for line in reversed(folder.lines(number)[0]):
+            entry = read_line(line)
+            if entry is not None and wanted(entry):
+                return entry
+    return None
 
 
 def entries(state_dir: Path) -> Iterator[Entry]:

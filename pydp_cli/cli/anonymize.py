@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,12 @@ from pydp_cli.cli import options as opt
 from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from pydp_cli.dp.local import LocalDebits
+    from pydp_cli.policy.model import ColumnPolicy, Policy
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -97,10 +103,12 @@ def anonymize(
 
     steps = [] if purpose is None else [ForPurpose(loaded, purpose, moment_of(as_of))]
     refine = None if adhoc else Refined((*steps, Guard(loaded, in_place=in_place)))
+    debits = None if adhoc else _debits(loaded, opt.day_of(as_of))
     run_transformation(
         Request(
             command="anonymize",
             refine=refine,
+            before_rows=None if debits is None else debits.reserve,
             policy=loaded,
             inputs=tuple(inputs or ()),
             output=output,
@@ -117,6 +125,54 @@ def anonymize(
         access.unlock(),
         Showing(dry_run=dry_run, reveal=reveal, report=report, json=json, quiet=quiet, verbose=verbose),
     )
+    if debits is not None and not dry_run:
+        _commit(debits, quiet=quiet)
+    elif adhoc and not quiet:
+        _tell_local(loaded)
+
+
+def _debits(policy: Policy, today: date) -> LocalDebits | None:
+    """Give what debits the columns that are differentially private by themselves; None where there are none."""
+    if not any(_is_private(column) for dataset in policy.datasets.values() for column in dataset.columns.values()):
+        return None
+    from pydp_cli.cli.dp_stats import open_ledger_of
+    from pydp_cli.dp.local import LocalDebits
+
+    return LocalDebits(policy, lambda: open_ledger_of(policy), today)
+
+
+def _is_private(column: ColumnPolicy) -> bool:
+    return any(step.options.privacy_loss() is not None for step in column.anonymize or ())
+
+
+def _commit(debits: LocalDebits, *, quiet: bool) -> None:
+    """Note in the ledger and in the audit log what was published, and name its epsilon."""
+    from pydp_cli.cli.render import note
+    from pydp_cli.cli.rights import record
+
+    try:
+        identity = debits.commit()
+    finally:
+        debits.close()
+    for name, losses in debits.made.items():
+        epsilon = sum(one.epsilon for one in losses)
+        told = {"dataset": name, "columns": [one.column for one in losses], "epsilon": float(epsilon), **identity}
+        record(debits.policy, "budget.debited", told, None)
+        if not quiet:
+            columns = ", ".join(f"{one.column} {float(one.epsilon):g}" for one in losses)
+            note(f"{name}: epsilon {float(epsilon):g} for each person was debited ({columns}); see `pydp budget show`")
+
+
+def _tell_local(policy: Policy) -> None:
+    """Name the epsilon of a run without a policy's file, which nothing is debited from."""
+    from pydp_cli.cli.render import note
+
+    for dataset in policy.datasets.values():
+        for name, column in dataset.columns.items():
+            for step in column.anonymize or ():
+                loss = step.options.privacy_loss()
+                if loss is not None:
+                    note(f"{name}: epsilon {float(loss):g} for each person; without a policy nothing keeps count")
 
 
 def _names(lists: list[str] | None) -> list[str]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pydp_cli.cli import options as opt
-from pydp_cli.cli.dp_stats import open_ledger
+from pydp_cli.cli.dp_stats import open_ledger, open_ledger_of
 from pydp_cli.cli.render import note, print_json, print_table
 from pydp_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydp_cli.dp.ledger import Ledger
     from pydp_cli.policy.model import Policy
     from pydp_cli.policy.statistics import Budget
 
@@ -38,8 +39,8 @@ def show(*, policy: opt.PolicyFile = None, as_of: opt.AsOf = None, json: opt.Jso
     from pydp_cli.dp.accounting import epsilon_at
     from pydp_cli.dp.ask import period_of
 
-    loaded, state = _state(policy)
-    ledger = open_ledger(state)
+    loaded = _loaded(policy)
+    ledger = _ledger(loaded)
     today = opt.day_of(as_of)
     rows = []
     try:
@@ -65,7 +66,7 @@ def show(*, policy: opt.PolicyFile = None, as_of: opt.AsOf = None, json: opt.Jso
 @app.command(epilog=EXAMPLE)
 def history(*, policy: opt.PolicyFile = None, json: opt.Json = False) -> None:
     """List every debit: when, by whom, for which query, and what it cost."""
-    ledger = open_ledger(_state(policy)[1])
+    ledger = _ledger(_loaded(policy))
     try:
         rows = [
             {
@@ -102,19 +103,20 @@ def set_(
 
     from pydp_cli.policy.statistics import Budget
 
-    loaded, state = _state(policy)
+    loaded = _loaded(policy)
     if loaded and loaded.statistics and loaded.statistics.budget:
         raise UsageError("the policy sets the budget", hint="change `statistics: budget:` there, where it is reviewed")
     try:
         wanted = Budget(epsilon=epsilon, delta=delta, rho=rho, per=per)
     except ValidationError as error:
         raise UsageError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
-    ledger = open_ledger(state)
+    ledger = _ledger(loaded)
     try:
         ledger.set_allowance(_name(loaded, dataset), wanted.model_dump_json())
+        identity = ledger.identity()
     finally:
         ledger.close()
-    _record(loaded, "budget.set", {"dataset": dataset, "budget": wanted.model_dump_json()})
+    _record(loaded, "budget.set", {"dataset": dataset, "budget": wanted.model_dump_json(), **identity})
 
 
 @app.command(epilog=EXAMPLE)
@@ -122,16 +124,17 @@ def close(dataset: DatasetName, *, policy: opt.PolicyFile = None, as_of: opt.AsO
     """Allow no more releases from a dataset in this period; stored ones are still given."""
     from pydp_cli.dp.ask import period_of
 
-    loaded, state = _state(policy)
-    ledger = open_ledger(state)
+    loaded = _loaded(policy)
+    ledger = _ledger(loaded)
     try:
         name = _name(loaded, dataset)
         allowed = _allowed(loaded, ledger, name)
         period = period_of(allowed.per if allowed else None, opt.day_of(as_of))
         ledger.close_budget(name, period)
+        identity = ledger.identity()
     finally:
         ledger.close()
-    _record(loaded, "budget.closed", {"dataset": dataset, "period": period})
+    _record(loaded, "budget.closed", {"dataset": dataset, "period": period, **identity})
     note(f"closed for the period: {period}")
 
 
@@ -143,15 +146,20 @@ def _record(policy: Policy | None, event: str, details: dict[str, Any]) -> None:
         record(policy, event, details, None)
 
 
-def _state(path: Path | None) -> tuple[Policy | None, Path]:
-    """Give the policy, if there is one with statistics, and the folder of the ledger."""
+def _loaded(path: Path | None) -> Policy | None:
+    """Give the policy, if there is one with a budget or a ledger."""
     from pydp_cli.policy.loader import find_policy, load_policy
 
     found = path or find_policy(Path.cwd())
     loaded = load_policy(found) if found is not None else None
-    if loaded is not None and (loaded.statistics is not None or path is not None):
-        return loaded, loaded.state_dir
-    return None, opt.seen_folder()
+    if loaded is None or loaded.statistics is not None or path is not None:
+        return loaded
+    return loaded if (loaded.state_dir / "ledger.sqlite").exists() else None
+
+
+def _ledger(policy: Policy | None) -> Ledger:
+    """Open the policy's ledger, else that of this user."""
+    return open_ledger(opt.seen_folder()) if policy is None else open_ledger_of(policy)
 
 
 def _name(policy: Policy | None, dataset: str) -> str:
@@ -162,7 +170,7 @@ def _name(policy: Policy | None, dataset: str) -> str:
     return dataset
 
 
-def _allowed(policy: Policy | None, ledger: Any, dataset: str) -> Budget | None:
+def _allowed(policy: Policy | None, ledger: Ledger, dataset: str) -> Budget | None:
     from pydp_cli.dp.ask import allowance_of
 
     return allowance_of(policy.statistics.budget if policy and policy.statistics else None, ledger, dataset)

@@ -16,6 +16,7 @@ from pydp_cli.cli.render import note, print_json, print_table
 from pydp_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydp_cli.dp.ledger import Ledger, Witness
     from pydp_cli.dp.queries import Question
     from pydp_cli.policy.model import Policy
 
@@ -289,32 +290,46 @@ def _answer(  # noqa: PLR0917 - one caller, above
                 "a dry run is for public data only", place="--dry-run", hint="name a public sample as INPUT"
             )
         return compute(question, asking, calibrate(question)), None
-    ledger = open_ledger(state)
+    ledger = open_ledger_of(policy) if in_policy else open_ledger(state)
     try:
         allowed = allowance_of(said.budget, ledger, question.dataset)
         budget, period = budget_of(allowed), period_of(allowed.per if allowed else None, today)
         answer = ask(question, asking, ledger=ledger, budget=budget, period=period, policy_digest=policy.digest)
+        identity = ledger.identity()
     finally:
         ledger.close()
     if in_policy and answer.stored_at is None:
         from pydp_cli.cli.rights import record
 
-        told = {"query": question.name, "dataset": question.dataset, "period": period, "files": len(files)}
+        told = {"query": question.name, "dataset": question.dataset, "period": period, "files": len(files), **identity}
         record(policy, "dp-stats.released", told, None)
     return answer.release, answer.stored_at
 
 
-def open_ledger(state: Path) -> Any:
-    """Open the ledger of a state folder; what this user's machine has seen of it is its witness."""
+def open_ledger(state: Path) -> Ledger:
+    """Open the ledger of a folder; what this user's machine has seen of it is its witness."""
+    from pydp_cli.dp.witness import FileWitness
+
+    return _opened(state, FileWitness(opt.seen_folder()))
+
+
+def open_ledger_of(policy: Policy) -> Ledger:
+    """Open the ledger of a policy; what its audit log says of it is a witness, too."""
+    from pydp_cli.dp.witness import AuditWitness, FileWitness
+
+    policy.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _opened(policy.state_dir, AuditWitness(policy.state_dir, FileWitness(opt.seen_folder())))
+
+
+def _opened(state: Path, witness: Witness) -> Ledger:
     import getpass
 
     from pydp_cli.dp.ledger import Ledger
-    from pydp_cli.dp.witness import FileWitness
 
     def now() -> datetime:
         return datetime.now(timezone.utc)
 
-    return Ledger(state / "ledger.sqlite", FileWitness(opt.seen_folder()), now, getpass.getuser())
+    return Ledger(state / "ledger.sqlite", witness, now, getpass.getuser())
 
 
 def _show(

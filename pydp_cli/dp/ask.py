@@ -85,12 +85,20 @@ def stated(question: Question, calibration: Calibration) -> dict[str, Any]:
         "rows_per_group": question.rows_per_group,
         "selected_groups": question.selects,
         "where": question.where,
+        "randomized": _randomized(question),
         "bounds": {
             label: list(measure.bounds or measure.edges)
             for label, measure in question.measures
             if measure.bounds or measure.edges
         },
     }
+
+
+def _randomized(question: Question) -> dict[str, Any] | None:
+    column = question.randomized
+    if column is None or column.randomized is None:
+        return None
+    return {"column": column.name, "epsilon": column.randomized.epsilon}
 
 
 def data_version(files: list[InputFile]) -> str:

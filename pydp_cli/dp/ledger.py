@@ -185,6 +185,11 @@ class Ledger:
             if changed.rowcount != 1:
                 raise Refused("the reservation is not held any more", place=str(self._path))
 
+    def identity(self) -> dict[str, int | str]:
+        """Give the ledger's id and generation, by which an older copy of it is noticed."""
+        ledger_id, generation = self._meta()
+        return {"ledger": ledger_id, "generation": generation}
+
     def spent(self, dataset: str, period: str) -> Loss:
         """Give what was debited from a dataset in a period, reserved or committed."""
         with self._transaction(writes=False):

@@ -8,22 +8,36 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import ceil, floor
 
+from pydantic import ValidationError
+
 from pydp_cli.errors import UsageError
 from pydp_cli.policy.condition_syntax import parse_condition
 from pydp_cli.policy.conditions import columns_of
 from pydp_cli.policy.model import DatasetPolicy
-from pydp_cli.policy.statistics import Measure, Statistics, StatisticsQuery, measure_of
+from pydp_cli.policy.statistics import Measure, Statistics, StatisticsQuery, measure_of, randomized_response
 
 MOST_UNITS = 1 << 31
 """The greatest value, counted in units, whose square still fits 64 bits with room for a sum."""
 
 
 @dataclass(frozen=True)
+class Randomized:
+    """Randomized response that a column went through: the probability with which a true answer was kept."""
+
+    kept: Fraction
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class GroupColumn:
-    """A column to group by: with keys that are public, or with keys that are private and have to be selected."""
+    """A column to group by: with keys that are public, or with keys that are private and have to be selected.
+
+    The answers of a `randomized` one are not all true, which its counts are corrected for.
+    """
 
     name: str
     keys: tuple[str, ...] | None
+    randomized: Randomized | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,11 @@ class Question:
     def selects(self) -> bool:
         """Whether the set of groups is private, so that only those with enough people may be named."""
         return any(column.keys is None for column in self.group_by)
+
+    @property
+    def randomized(self) -> GroupColumn | None:
+        """The column whose counts are corrected for randomized response."""
+        return next((column for column in self.group_by if column.randomized is not None), None)
 
     @property
     def unit(self) -> str:
@@ -76,7 +95,7 @@ def question_of(name: str, query: StatisticsQuery, said: Statistics, dataset: Da
     if query.epsilon is not None and query.rho is not None:
         raise UsageError("both epsilon and rho are given", place=f'query "{name}"', hint="choose one of them")
     delta = query.delta if query.delta is not None else (budget.delta or 0) / 10 if budget else 0
-    grouped = tuple(_group_column(raw, name) for raw in query.group_by)
+    grouped = tuple(_group_column(raw, name, dataset) for raw in query.group_by)
     by_row = user is None
     question = Question(
         name=name,
@@ -96,7 +115,7 @@ def question_of(name: str, query: StatisticsQuery, said: Statistics, dataset: Da
     return question
 
 
-def _group_column(raw: str | dict[str, object], query: str) -> GroupColumn:
+def _group_column(raw: str | dict[str, object], query: str, dataset: DatasetPolicy) -> GroupColumn:
     place = f'query "{query}", group_by'
     if isinstance(raw, str):
         raise UsageError(
@@ -109,15 +128,57 @@ def _group_column(raw: str | dict[str, object], query: str) -> GroupColumn:
         raise UsageError("a group column is written {COLUMN: {keys: […]}}", place=place)
     if options.get("unknown") is True and "keys" not in options:
         return GroupColumn(column, None)
+    if "randomized" in options:
+        if set(options) != {"randomized"}:
+            raise UsageError(f'"{column}" has the keys that `randomized` says', place=place)
+        return _randomized_column(column, options["randomized"], dataset, place)
     keys = options.get("keys")
     if not isinstance(keys, (list, tuple)) or not keys:
         raise UsageError(f'"{column}" has neither keys nor `unknown: true`', place=place)
     return GroupColumn(column, tuple(dict.fromkeys(map(str, keys))))
 
 
+def _randomized_column(column: str, said: object, dataset: DatasetPolicy, place: str) -> GroupColumn:
+    """Read how a column was randomized: as the dataset's `anonymize` says, or as is written here."""
+    options: object = said
+    if said is True:
+        treated = dataset.columns.get(column)
+        steps = () if treated is None else treated.anonymize or ()
+        options = next((step.options for step in steps if step.name == "randomized_response"), None)
+        if options is None:
+            raise UsageError(
+                f'the policy does not say how "{column}" was randomized',
+                place=place,
+                hint=f"write {{{column}: {{randomized: {{categories: [A, B], epsilon: 1}}}}}}",
+            )
+    try:
+        chosen = randomized_response(options)
+    except ValidationError as error:
+        message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"`randomized`: {message}", place=place) from None
+    return GroupColumn(column, tuple(chosen.categories), Randomized(chosen.kept(), chosen.epsilon))
+
+
+def _refuse_randomized(question: Question, place: str) -> None:
+    """Refuse what cannot be corrected for randomized response."""
+    if sum(column.randomized is not None for column in question.group_by) > 1:
+        raise UsageError("one column at most can be corrected for randomized response", place=place)
+    if question.selects:
+        raise UsageError("a randomized column goes with groups that are public", place=place, hint="list their keys")
+    for label, measure in question.measures:
+        if measure.kind not in {"count", "count_users"}:
+            raise UsageError(
+                f'"{measure.kind}" cannot be corrected for randomized response: whose answer is true is not known',
+                place=f"{place}, {label}",
+                hint="count only, or group by `keys:` for the answers as they are",
+            )
+
+
 def _refuse(question: Question, said: Statistics, dataset: DatasetPolicy) -> None:
     """Refuse what cannot be released privately, with the reason."""
     place = f'query "{question.name}"'
+    if question.randomized is not None:
+        _refuse_randomized(question, place)
     cap = said.budget.per_query if said.budget else None
     if cap is not None and question.epsilon is not None and question.epsilon > Fraction(str(cap)):
         raise UsageError(f"epsilon is above {cap:g}, the most that the policy allows one query", place=place)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydp_cli.dp.aggregates import Totals
 from pydp_cli.dp.calibration import Calibration, described, present_of
+from pydp_cli.dp.debias import debiased
 from pydp_cli.dp.features import Amount, Feature, amount_of, bins_of
 from pydp_cli.dp.mechanisms import Mechanism
 from pydp_cli.dp.quantiles import QuantileTree
@@ -51,12 +52,17 @@ def release(
         groups = sorted(named, key=lambda group: keys[group])
     else:
         named, groups = {}, list(range(len(keys)))
+    drawn = {
+        group: _Noisy(totals, group, calibration, {"people": named[group]} if group in named else {})
+        for group in groups
+    }
+    corrected = {} if question.randomized is None else _corrected(question, keys, drawn)
     table = []
-    for group in groups:
-        noisy = _Noisy(totals, group, calibration, {"people": named[group]} if group in named else {})
+    for group, noisy in drawn.items():
         row: dict[str, Any] = dict(zip([column.name for column in question.group_by], keys[group], strict=True))
         for label, measure in question.measures:
-            for name, number in _measured(label, measure, noisy):
+            numbers = [(label, corrected[label, group])] if corrected else _measured(label, measure, noisy)
+            for name, number in numbers:
                 row[name], row[f"{name}_low"], row[f"{name}_high"] = number.value, number.low, number.high
         table.append(row)
     return {
@@ -65,6 +71,29 @@ def release(
         "rows": table,
         "mechanisms": [described(component, mechanism) for component, mechanism in calibration.mechanisms.items()],
     }
+
+
+def _corrected(question: Question, keys: list[Key], drawn: dict[int, _Noisy]) -> dict[tuple[str, int], Number]:
+    """Correct counts for randomized response; those that differ in the answer alone are taken together."""
+    asked = question.randomized
+    assert asked is not None
+    assert asked.randomized is not None
+    place = question.group_by.index(asked)
+    together: dict[Key, list[int]] = {}
+    for group in drawn:
+        together.setdefault((*keys[group][:place], *keys[group][place + 1 :]), []).append(group)
+    found: dict[tuple[str, int], Number] = {}
+    for label, measure in question.measures:
+        kind = "rows" if measure.kind == "count" else "people"
+        for groups in together.values():
+            counts = [drawn[group].number(kind) for group in groups]
+            half = drawn[groups[0]].half(kind, miss=MISS / 2 / len(groups))
+            estimates = debiased(counts, half, asked.randomized, MISS)
+            found |= {
+                (label, group): Number(one.value, one.low, one.high)
+                for group, one in zip(groups, estimates, strict=True)
+            }
+    return found
 
 
 def names_of(label: str, measure: Measure) -> list[str]:

@@ -1,4 +1,8 @@
-"""What this machine remembers of ledgers it has used: the newest generation, so that an older copy is refused."""
+"""What is remembered of ledgers outside of them: the newest generation, so that an older copy is refused.
+
+A user's machine remembers it, and so does the audit log of a policy, which travels with the state folder and which
+cannot be cut back unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,25 @@ import fcntl
 import os
 from hashlib import sha256
 from pathlib import Path
+
+from pydp_cli.audit.verify import latest
+
+
+class AuditWitness:
+    """Reads the generations that an audit log has noted; what a command does is noted there by the command."""
+
+    def __init__(self, state_dir: Path, machine: FileWitness) -> None:
+        self._state_dir, self._machine = state_dir, machine
+
+    def seen(self, ledger_id: str) -> int:
+        """Give the highest generation that the log or the machine has seen, 0 for none."""
+        newest = latest(self._state_dir, lambda entry: entry.details.get("ledger") == ledger_id)
+        noted = 0 if newest is None else int(newest.details.get("generation", 0))
+        return max(noted, self._machine.seen(ledger_id))
+
+    def saw(self, ledger_id: str, generation: int) -> None:
+        """Remember a generation on this machine."""
+        self._machine.saw(ledger_id, generation)
 
 
 class FileWitness:

@@ -23,6 +23,12 @@ def promises(release: dict[str, Any]) -> list[str]:
             "least 95 of 100 releases; it says nothing of what the limits leave out."
         ),
     ]
+    if release.get("randomized"):
+        column, epsilon = release["randomized"]["column"], release["randomized"]["epsilon"]
+        said.append(
+            f'The answers in "{column}" were randomized before, with epsilon {epsilon:g} a row: counts are estimates '
+            "of the true answers, and intervals cover that chance, too."
+        )
     if release["bounds"]:
         listed = "; ".join(f"{name} {values[0]:g} to {values[-1]:g}" for name, values in release["bounds"].items())
         said.append(f"Values beyond the bounds count as the bound: {listed}.")

@@ -53,6 +53,8 @@ class Request:
     as_of: date = field(default_factory=today)
     refine: Callable[[Pipeline, Callable[[], Keyring]], Pipeline] | None = None
     """Changes each compiled pipeline before it runs: what may not be used, or who was erased, is left out."""
+    before_rows: Callable[[frozenset[str]], None] | None = None
+    """Told the datasets once everything was checked, before the first row is read; what it raises ends the run."""
     decryption: Decryption = field(default_factory=Decryption)
     rehearse: bool = False
     """Whether it is only to be shown what a run would do."""
@@ -107,6 +109,8 @@ def transform_files(request: Request, open_keyring: OpenKeyring, progress: Progr
     )
     with ExitStack() as closing, Publication(force=request.force) as publication:
         jobs = plan_jobs(request, open_keyring, closing)
+        if request.before_rows is not None:
+            request.before_rows(frozenset(job.pipeline.dataset for job in jobs))
         rejects = None if request.bad_rows is None else publication.stage(str(request.bad_rows)).stream
         for job in jobs:
             report.files.append(_run_job(job, request, publication, rejects, progress))

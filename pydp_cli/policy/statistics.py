@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pydp_cli.policy.part import PolicyModel
 from pydp_cli.policy.rights import Duration
+from pydp_cli.transforms.randomized_response import RandomizedResponse
 
 OF_COLUMN = ("sum", "mean", "std", "median", "quantiles", "histogram")
 OF_ROWS = ("count", "count_users")
@@ -63,6 +64,11 @@ def measure_of(raw: Any) -> Measure:
         raise ValueError("unit is greater than 0")
     missing = None if nulls == "drop" else float(nulls)
     return Measure(kind, column, _bounds(kind, raw.get("bounds")), unit, shares, edges, missing)
+
+
+def randomized_response(said: Any) -> RandomizedResponse:
+    """Read how a column was randomized; raises `ValidationError`."""
+    return RandomizedResponse.model_validate(said)
 
 
 def _bounds(kind: str, raw: Any) -> tuple[float, float] | None:

@@ -30,14 +30,16 @@ class RandomizedResponse(TransformOptions):
 
     Local differential privacy of one row: whatever the true category, each published one is at most exp(epsilon) times
     as likely as under any other (Warner 1965; Kairouz, Bonawitz, Ramage 2016). A person with r rows is protected by
-    r times epsilon. Null and what is not among the categories become any category, evenly, so that they tell nothing.
-    Drawn afresh in each run from the operating system's randomness: publish one run only. Shares are estimated as
-    `(share - other) / (kept - other)`, where `kept` is exp(epsilon) / (exp(epsilon) + k - 1), k is the number of
-    categories, and `other` is (1 - kept) / (k - 1).
+    r times epsilon: say how many under `rows_per_person`, and the ledger is debited for so many. Null and what is not
+    among the categories become any category, evenly, so that they tell nothing. Drawn afresh in each run from the
+    operating system's randomness: publish one run only. Shares are estimated as `(share - other) / (kept - other)`,
+    where `kept` is exp(epsilon) / (exp(epsilon) + k - 1), k is the number of categories, and `other` is
+    (1 - kept) / (k - 1); `pydp dp-stats` does so for a group with `randomized: true`.
     """
 
     categories: Annotated[tuple[str, ...], Field(min_length=2, description="All categories that may be published.")]
     epsilon: Annotated[float, Field(gt=0, le=20, description="The privacy loss of one row.")]
+    rows_per_person: Annotated[int, Field(ge=1, description="The most rows that one person has.")] = 1
 
     @field_validator("categories")
     @classmethod
@@ -49,6 +51,10 @@ class RandomizedResponse(TransformOptions):
     def leak(self) -> str:
         """Name the epsilon."""
         return f"each answer with a known doubt (epsilon {self.epsilon:g} a row), and shares over many rows"
+
+    def privacy_loss(self) -> Fraction:
+        """Give the epsilon of all rows of one person."""
+        return Fraction(str(self.epsilon)) * self.rows_per_person
 
     def kept(self) -> Fraction:
         """Give the probability with which the true category is kept, rounded down."""

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -105,6 +106,10 @@ class TransformOptions(BaseModel):
     def leak(self) -> str:
         """Say what the treated column still tells, with these options."""
         return self.info.leaks
+
+    def privacy_loss(self) -> Fraction | None:
+        """Give the epsilon that a transform costs each person, where it is differentially private by itself."""
+        return None
 
     def key_label(self, column: str) -> str | None:
         """Name the key that is used on `column`, as `purpose/scope`; None where there is none."""
