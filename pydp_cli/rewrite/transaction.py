@@ -15,7 +15,6 @@ planned is left as it is, and named in the outcome.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import stat
@@ -234,8 +233,14 @@ def undo(journal: Journal) -> None:
     """Remove the staged files of a transaction that is not committed."""
     transaction, planned, _ = _contents(journal)
     for path in planned:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(staged_path(path, transaction))  # noqa: PTH108
+        temp = staged_path(path, transaction)
+        try:
+            if os.path.lexists(temp):  # where nothing can be written, not even what is not there can be removed
+                os.unlink(temp)  # noqa: PTH108
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise output_error(error, path) from error
     if journal.find("aborted") is None:
         journal.append("aborted")
     journal.seal()

@@ -1,11 +1,12 @@
 """All changes are made or none, whatever the system call at which a run is killed or fails."""
 
+import errno
 import os
 import shutil
 
 import pytest
 
-from pydp_cli.errors import InputError, Refused, Tampered, TemporaryFailure, UsageError
+from pydp_cli.errors import InputError, OutputError, Refused, Tampered, TemporaryFailure, UsageError
 from pydp_cli.rewrite import recovery
 from pydp_cli.rewrite.journal import Journal, open_journals
 from pydp_cli.rewrite.transaction import Transaction
@@ -181,6 +182,30 @@ def test_what_cannot_be_replaced_whole_is_refused(folder):
             transaction.plan([folder / "data"])
         with pytest.raises(InputError, match="no such file"):
             transaction.plan([folder / "data" / "none.csv"])
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_in_the_words_of_the_user(folder, monkeypatch):
+    """A file system that is read-only refuses to remove even what is not there."""
+
+    def refuse(path, *arguments, **options):
+        if "data" in str(path):
+            raise OSError(errno.EROFS, "Read-only file system", path)
+        return real_unlink(path, *arguments, **options)
+
+    real_unlink = os.unlink
+    monkeypatch.setattr("pydp_cli.rewrite.transaction.os.unlink", refuse)
+    real_open = os.open
+
+    def refuse_to_make(path, flags, *arguments, **options):
+        if flags & os.O_CREAT and "data" in str(path):
+            raise OSError(errno.EROFS, "Read-only file system", path)
+        return real_open(path, flags, *arguments, **options)
+
+    monkeypatch.setattr("pydp_cli.rewrite.transaction.os.open", refuse_to_make)
+    with pytest.raises(OutputError, match="the file system is read-only"):
+        change(folder)
+    assert state(folder) == OLD
+    assert recovery.interrupted(folder / "state") == []
 
 
 def test_a_staged_file_that_fails_its_check_is_not_swapped_in(folder):
