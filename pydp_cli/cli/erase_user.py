@@ -237,12 +237,13 @@ class _Work:
         shredded = shred_people(fresh, self.keyring, people, today=self.run.today, clock=utc_now)
         changed = [one["real"] for one in changes_of(self.policy.state_dir, erasure)]
         residue = scan_residue(self.catalogue, erasure.subjects(self.keyring), last.held, changed)
-        found = [one.as_json() for one in remains_of(fresh)] + [one.as_json() for one in residue]
+        found = [one.as_json() for one in remains_of(fresh)] + [one.as_json() for one in residue if one.certain]
+        unclear = [one.as_json() for one in residue if not one.certain]
         identities = [every_spelling(self.catalogue, self.keyring, people)]
         suppress(
             self.policy.state_dir, self.keyring, identities, clock=utc_now, signer=signer_of(self.keyring, "audit")
         )
-        made = self.certified(erasure, last, found, shredded)
+        made = self.certified(erasure, last, found, unclear, shredded)
         places = self.keep_certificate(made, certificate)
         digest = digest_of_document(made.said)
         told = {"erasure": erasure.id, "certificate": digest, "verdict": made.said["verdict"], **made.said["totals"]}
@@ -251,7 +252,12 @@ class _Work:
         self.tell(made, places)
 
     def certified(
-        self, erasure: Erasure, last: ErasurePlan, found: list[dict[str, Any]], shredded: Shredding | None
+        self,
+        erasure: Erasure,
+        last: ErasurePlan,
+        found: list[dict[str, Any]],
+        unclear: list[dict[str, Any]],
+        shredded: Shredding | None,
     ) -> Certificate:
         """Write the certificate."""
         from importlib.metadata import version
@@ -272,6 +278,7 @@ class _Work:
             people,
             changed,
             found,
+            unclear=unclear,
             shredded=shredded,
             now=utc_now(),
             tool=f"pydp {version('pydp-cli')}",
@@ -308,7 +315,7 @@ class _Work:
             note(f"certificate: {places[-1]}")
         if totals["review"]:
             warn(f"{totals['review']:,} rows are to be looked at by hand")
-        for one in made.said["found"]:
+        for one in [*made.said["found"], *made.said["unclear"]]:
             warn(f"{one['path']}: {one['what']}")
         if not made.is_complete:
             raise typer.Exit(LEFT)

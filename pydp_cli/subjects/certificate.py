@@ -52,6 +52,7 @@ def certify(
     changed: Sequence[dict[str, Any]],
     found: Sequence[dict[str, Any]],
     *,
+    unclear: Sequence[dict[str, Any]] = (),
     shredded: Shredding | None,
     now: datetime,
     tool: str,
@@ -60,7 +61,8 @@ def certify(
     """Write the certificate of an erasure.
 
     `last` is the plan of its last round, `people` the references of whom it is about, `changed` what was done to each
-    file, `found` what is left where it should not be, and `shredded` what became of people's own keys.
+    file, `found` what is left where it should not be, `unclear` what may be, and `shredded` what became of people's own
+    keys.
     """
     policy = last.catalogue.policy
     staying = [one.as_json() for one in last.files if one.kept or one.review or one.held]
@@ -86,6 +88,7 @@ def certify(
         "staying": staying,
         "holds": sorted({hold for one in staying for hold in one["held"]}),
         "found": list(found),
+        "unclear": list(unclear),
         "shredded": None if shredded is None else shredded.as_json(),
         "not_searched": _not_searched(last),
         "recipients": sorted({name for purpose in policy.purposes.values() for name in purpose.recipients}),

@@ -60,6 +60,11 @@ def certificate_page(said: Mapping[str, Any]) -> bytes:
         "<h2>A fresh search afterwards</h2>\n",
         _found(said["found"]),
         _section(
+            "What may be left",
+            ("dataset", "place", "what"),
+            [(one["dataset"], one["path"], one["what"]) for one in said.get("unclear", ())],
+        ),
+        _section(
             "Files that changed",
             ("dataset", "file", "deleted", "changed", "SHA-256 before", "SHA-256 after"),
             [

@@ -2,35 +2,27 @@
 
 A column chunk is asked for the least and the greatest of its values, then for its bloom filter. Whatever is missing, of
 another kind or cannot be understood says "it may": a row group is skipped only where it is certain that nothing is in
-it. The format of the filter is that of parquet-format, BloomFilter.md (split blocks, XXH64). To look into dictionaries
-as well costs as much as decoding: most of either is to decompress them.
+it. To look into dictionaries as well costs as much as decoding: most of either is to decompress them.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from pydp_cli.datasets.thrift_compact import NotThrift, Reader
-from pydp_cli.subjects.xxh64 import xxh64
+from pydp_cli.datasets.thrift_compact import NotThrift
+from pydp_cli.subjects.bloom_filters import ReadAt, blocks_of, digests_of, has
 
 PROBED_VALUES = 100
 """Above so many values, some are in nearly every row group, and asking filters is not worth it."""
-MOST_BYTES = 32 << 20
-"""Of a bloom filter."""
-_SALTS = (0x47B6137B, 0x44974D91, 0x8824AD5B, 0xA2B7289D, 0x705495C7, 0x2DF1424B, 0x9EFC4947, 0x5C6BFB31)
 _WHOLE = re.compile("-?[0-9]{1,20}")  # more digits than any type holds
 _WIDTHS = {"INT32": 4, "INT64": 8}
-
-ReadAt = Callable[[int, int], bytes]
-"""Give so many bytes of the file from a position on."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ def _may_hold(group: Any, kind: pa.DataType, leaf: int | None, wanted: Wanted, r
     statistics = chunk.statistics
     if statistics is not None and statistics.has_min_max and not _overlaps(statistics, wanted):
         return False
-    if len(wanted.values) > PROBED_VALUES or not _is_plain(kind, chunk.physical_type):
+    if len(wanted.values) > PROBED_VALUES or not is_plain(kind, chunk.physical_type):
         return True
     probes = wanted.stored(chunk.physical_type)
     try:
@@ -108,7 +100,7 @@ def _between(values: Sequence[Any], least: Any, greatest: Any) -> bool:
     return at < len(values) and bool(values[at] <= greatest)
 
 
-def _is_plain(kind: pa.DataType, physical: str) -> bool:
+def is_plain(kind: pa.DataType, physical: str) -> bool:
     """Tell whether values are stored as text or as signed numbers, which are what identifiers are compared as."""
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     if physical == "BYTE_ARRAY":
@@ -117,21 +109,8 @@ def _is_plain(kind: pa.DataType, physical: str) -> bool:
 
 
 def _in_bloom_filter(chunk: Any, probes: Sequence[bytes], read_at: ReadAt) -> bool:
-    offset, length = chunk.bloom_filter_offset, chunk.bloom_filter_length
-    if offset is None or not length or length > MOST_BYTES:
-        return True
-    data = read_at(offset, length)
-    reader = Reader(data)
-    header = reader.struct()
-    bits = np.frombuffer(data, "<u4", offset=reader.at, count=header[1] // 4)
-    is_known = all(set(header[field]) == {1} for field in (2, 3, 4))  # split blocks, XXH64, not compressed
-    return not is_known or any(_in_blocks(bits, xxh64(probe)) for probe in probes)
-
-
-def _in_blocks(bits: np.ndarray[Any, Any], digest: int) -> bool:
-    block = ((digest >> 32) * (len(bits) // 8)) >> 32
-    low = digest & 0xFFFFFFFF
-    return all(int(bits[block * 8 + at]) >> ((low * salt & 0xFFFFFFFF) >> 27) & 1 for at, salt in enumerate(_SALTS))
+    blocks = blocks_of(chunk, read_at)
+    return blocks is None or bool(has(blocks, digests_of(probes)).any())
 
 
 def _whole(text: str) -> int | None:

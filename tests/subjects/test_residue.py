@@ -3,6 +3,7 @@
 import io
 import zipfile
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from pydp_cli.datasets.parquet_dictionaries import dictionaries
 from pydp_cli.errors import InputError
+from pydp_cli.subjects.bloom_filters import blocks_of, digests_of, has, stale
 from pydp_cli.subjects.holds import HeldRows
 from pydp_cli.subjects.needles import Needles
 from pydp_cli.subjects.residue import scan_residue
@@ -20,14 +22,15 @@ ZOE = "zoe.quist@example.com"
 OTHERS = pa.table({"id": [2, 3], "email": ["bo@example.com", "cy@example.com"], "name": ["Bo", "Cy"]})
 
 
-def scan(company, *, changed=(), held=None, who=("customer_id=471100", f"email={ZOE}")):
+def scan(company, *, changed=(), held=None, certain=True, whole=False, who=("customer_id=471100", f"email={ZOE}")):
     catalogue = company.catalogue()
     found = scan_residue(catalogue, [parse_subjects(who, catalogue)], held or HeldRows(), changed)
     for one in found:
         assert "zoe" not in one.what
         assert "471100" not in one.what
         assert ZOE not in one.path.lower()
-    return [(one.path, one.what.split('"')[0].strip(), one.dataset) for one in found]
+    assert all(one.certain for one in found) == certain
+    return [(one.path, one.what if whole else one.what.split('"')[0].strip(), one.dataset) for one in found]
 
 
 def test_nothing_is_found_where_nothing_is(company):
@@ -86,6 +89,94 @@ def test_statistics(company):
 def test_statistics_that_python_cannot_hold_stop_nothing(company, values):
     company.write("data/customers/a.parquet", OTHERS.append_column("more", values))
     assert scan(company) == []
+
+
+STRANGERS = pa.table({"id": range(100, 400), "email": [f"p{n}@example.org" for n in range(300)], "name": ["X"] * 300})
+HERS = pa.table({"id": [471100], "email": [ZOE], "name": ["Zoe"]})
+
+
+def with_filter_of(company, told, rows=STRANGERS):
+    """Write a file with the rows, and the bloom filters of what it is told, which are of the same size."""
+    path = company.folder / "data/customers/a.parquet"
+    filters = {name: {"ndv": 400, "fpp": 0.01} for name in ("id", "email")}
+    parts = []
+    for table in (told, rows):
+        pq.write_table(table, path, bloom_filter_options=filters)
+        group = pq.read_metadata(path).row_group(0)
+        places = [(group.column(at).bloom_filter_offset, group.column(at).bloom_filter_length) for at in range(2)]
+        parts.append((bytearray(path.read_bytes()), places))
+    (old, was), (new, now) = parts
+    for (start, size), (at, length) in zip(was, now, strict=True):
+        assert size == length
+        new[at : at + length] = old[start : start + size]
+    path.write_bytes(new)
+
+
+def test_bloom_filters_that_tell_of_the_person_only(company):
+    """As a tool would leave them that drops rows, and copies the filters."""
+    with_filter_of(company, pa.concat_tables([STRANGERS, HERS]))
+    assert scan(company, whole=True) == [
+        ("data/customers/a.parquet", f'the bloom filter of column "{column}" holds an identifier', "customers")
+        for column in ("id", "email")
+    ]
+    with_filter_of(company, STRANGERS)
+    assert scan(company) == []
+
+
+def test_bloom_filters_that_tell_of_others_who_went_are_not_certain(company):
+    with_filter_of(company, pa.concat_tables([STRANGERS, HERS]), STRANGERS.slice(20))
+    found = scan(company, certain=False, whole=True)
+    assert [(path, dataset) for path, _, dataset in found] == [("data/customers/a.parquet", "customers")] * 2
+    assert "may hold an identifier: it says so of " in found[0][1]
+    assert float(found[0][1].split("says so of ")[1].split("%")[0]) < 5
+
+
+@given(st.integers(0, 2**62))
+def test_accidents_of_bloom_filters_are_none(tmp_path_factory, seed):
+    """With filters that say yes to a third of strangers, none of those whom no row explains is told."""
+    ids = np.random.default_rng(seed).integers(0, 2**62, 300)
+    column = pa.chunked_array([pa.array(ids)])
+    out = io.BytesIO()
+    pq.write_table(pa.table({"c": column}), out, bloom_filter_options={"c": {"ndv": 60, "fpp": 0.05}})
+    data = out.getvalue()
+    chunk = pq.ParquetFile(out).metadata.row_group(0).column(0)
+    blocks = blocks_of(chunk, lambda at, length: data[at : at + length])
+    strangers = digests_of([int(number).to_bytes(8, "little") for number in range(100)])
+    assert has(blocks, digests_of([int(number).to_bytes(8, "little") for number in ids])).all()
+    assert has(blocks, strangers).any()
+    assert stale(blocks, strangers, column) is None
+
+
+def test_a_damaged_bloom_filter_is_told_and_stops_nothing(company):
+    with_filter_of(company, STRANGERS)
+    path = company.folder / "data/customers/a.parquet"
+    data = bytearray(path.read_bytes())
+    offset = pq.read_metadata(path).row_group(0).column(0).bloom_filter_offset
+    data[offset : offset + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    assert scan(company, certain=False) == [("data/customers/a.parquet", "the bloom filter of column", "customers")]
+
+
+@pytest.mark.parametrize("where", ["a column's name", "the name of metadata", "a nested column", "metadata of a copy"])
+def test_other_places_of_a_parquet_file(company, where):
+    name = "old.parquet~" if where == "metadata of a copy" else "a.parquet"
+    tables = {
+        "a column's name": OTHERS.append_column(f"calls of {ZOE}", pa.array([1, 2])),
+        "the name of metadata": OTHERS.replace_schema_metadata({ZOE: "x"}),
+        "metadata of a copy": OTHERS.replace_schema_metadata({"for": ZOE}),
+        "a nested column": OTHERS,
+    }
+    pq.write_table(tables[where], company.folder / "data/customers" / name, store_schema="metadata" in where)
+    if where == "a nested column":
+        company.write("data/customers/old.pq.parquet~", pa.table({"x": [[{"who": f"to {ZOE}"}]]}))
+    assert scan(company)
+
+
+def test_a_file_that_cannot_be_read_is_told_and_stops_nothing(company):
+    company.write("data/orders/old.parquet", "PAR1 and nothing of the kind")
+    assert scan(company, certain=False) == [
+        ("data/orders/old.parquet", "a file that no dataset claims cannot be read", "")
+    ]
 
 
 def test_names_of_files_and_folders_are_told_without_what_they_hold(company):

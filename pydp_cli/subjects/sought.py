@@ -1,0 +1,66 @@
+"""What is sought of people where rows are not told apart: the values that name them, and the columns that may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pydp_cli.pipeline.physical import densify
+from pydp_cli.policy.identity_text import can_identify, identity_text, identity_value
+from pydp_cli.subjects.catalogue import Catalogue
+from pydp_cli.subjects.needles import Needles
+from pydp_cli.subjects.subject import Subject
+
+
+class Sought:
+    """The identifiers of some people: `columns` are the key columns that may hold them, by name, with their spaces."""
+
+    def __init__(self, catalogue: Catalogue, people: Sequence[Subject]) -> None:
+        self.catalogue = catalogue
+        self.needles = Needles.of(value for subject in people for _, value in subject.given)
+        self.spaces: dict[str, set[str]] = {}
+        for subject in people:
+            for space, value in subject.given:
+                self.spaces.setdefault(space, set()).add(value)
+        self.columns = {key.column: key.space for key in catalogue.keys if key.space in self.spaces}
+        self._masked: dict[str, str] = {}
+
+    def may_be_in(self, column: str, *, is_text: bool) -> bool:
+        """Tell whether a value of a column could be an identifier: numbers are in the columns of people's ids only."""
+        return column in self.columns or (is_text and bool(self.needles))
+
+    def is_in(self, column: str, values: pa.Array) -> bool:
+        """Tell whether any of the values of a column is an identifier, or a text that holds one."""
+        if pa.types.is_struct(values.type):
+            return any(self.is_in(column, part) for part in values.flatten())
+        if pa.types.is_nested(values.type):
+            return self.is_in(column, values.flatten())
+        if column in self.columns and can_identify(values.type) and self.is_one_of(column, values):
+            return True
+        text = densify(values)
+        return pa.types.is_string(text.type) and bool(pc.any(self.needles.in_column(text)).as_py())
+
+    def is_one_of(self, column: str, values: pa.Array) -> bool:
+        """Tell whether any of the values of a column of ids is one of those sought."""
+        space = self.columns[column]
+        text = identity_text(values, self.catalogue.identity(space))
+        return bool(pc.any(pc.is_in(text, value_set=pa.array(sorted(self.spaces[space]), pa.string()))).as_py())
+
+    def masked(self, parts: Iterable[str]) -> list[str]:
+        """Give the parts of a path with `…` for the identifiers in them, those of `key=value` by their values."""
+        masked = []
+        for part in parts:
+            if part not in self._masked:
+                self._masked[part] = self._without_identifiers(part)
+            masked.append(self._masked[part])
+        return masked
+
+    def _without_identifiers(self, part: str) -> str:
+        column, equals, value = part.partition("=")
+        space = self.columns.get(unquote(column), "")
+        if equals and identity_value(unquote(value), self.catalogue.identity(space)) in self.spaces.get(space, ()):
+            return f"{column}=…"
+        return self.needles.masked(part) if part == unquote(part) else self.needles.masked(unquote(part), part)
