@@ -141,6 +141,14 @@ class Identity(PolicyModel):
     type: Annotated[ColumnType | None, Field(description="The type of the identifier.")] = None
     shared: Annotated[tuple[str, ...], Field(description="Values that several people share, and that never join.")] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_column(cls, raw: Any) -> Any:
+        if isinstance(raw, (list, tuple)) or (isinstance(raw, dict) and "columns" in raw):
+            hint = "add a column to the data that joins them, such as tenant/customer"
+            raise_in_validator([Finding((), "an identifier is one column, and not several together", hint)])
+        return raw
+
     @field_validator("normalize", mode="before")
     @classmethod
     def _rules(cls, raw: Any) -> Any:

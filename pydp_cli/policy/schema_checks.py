@@ -173,7 +173,12 @@ class _SchemaCheck:
             *(("retention", column) for rule in self.dataset.retentions for column in rule.clock),
         ]
         for key, column in named:
-            if column not in self.kinds and column not in self.dataset.columns:
+            kind, outer = self.kinds.get(column), column.partition(".")[0]
+            within = kind is None and column not in self.dataset.columns and outer in self.kinds
+            if (kind is not None and pa.types.is_nested(kind)) or (within and pa.types.is_nested(self.kinds[outer])):
+                message = f'`{key}` names "{column}", which is nested: only a column of its own will do'
+                yield Problem(message, place=self.place(key, column), hint="let who writes the data add one")
+            elif kind is None and column not in self.dataset.columns:
                 hint = did_you_mean(column, self.kinds)
                 message = f'`{key}` names column "{column}", which the data does not have'
                 yield Problem(message, place=self.place(key, column), hint=hint)

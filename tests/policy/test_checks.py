@@ -135,6 +135,23 @@ def test_names_elsewhere_in_a_dataset_must_be_columns():
     ]
 
 
+@pytest.mark.parametrize("column", ["who", "who.id", "who.deeper.still"])
+@pytest.mark.parametrize("key", ["identifiers: {%s: x}", "links: {%s: d.a}", "retention: {clock: %s, keep: P1Y}"])
+def test_what_is_nested_is_refused_where_people_are_found_by_it(key, column):
+    dataset = f"    other_columns: keep\n    {key % column}\n"
+    kind = pa.struct([("id", pa.int64()), ("deeper", pa.struct([("still", pa.int64())]))])
+    [problem] = check_columns(
+        ["a: keep"], [("a", pa.string()), ("who", kind)], more="identities: {x: {}}\n", dataset=dataset
+    )
+    assert problem == f'`{key.split(":")[0]}` names "{column}", which is nested: only a column of its own will do'
+
+
+def test_a_column_with_a_dot_in_its_name_is_not_nested():
+    dataset = "    identifiers: {who.id: x}\n"
+    columns = [("who.id", pa.string()), ("who", pa.struct([("id", pa.int64())]))]
+    assert check_columns(["who.id: keep", "who: keep"], columns, more="identities: {x: {}}\n", dataset=dataset) == []
+
+
 def two(first, second, *, more="", links="", release=""):
     return (
         f"version: 1\n{more}datasets:\n"

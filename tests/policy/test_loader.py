@@ -57,6 +57,12 @@ def test_a_policy_can_be_sent_to_workers():
     assert pickle.loads(pickle.dumps(policy)).digest == policy.digest
 
 
+@pytest.mark.parametrize("several", ["[tenant, customer]", "{columns: [tenant, customer]}"])
+def test_an_identifier_of_several_columns_is_refused_with_what_to_do(several):
+    [said] = complaints(f"version: 1\nidentities: {{customer: {several}}}\n")
+    assert said.startswith("pydp.yml:2:14: an identifier is one column, and not several together (add a column ")
+
+
 def test_every_problem_is_reported_at_its_place():
     text = dedent("""\
         version: 2
