@@ -53,6 +53,7 @@ def dp_stats(
     group_by: Annotated[
         Texts, typer.Option("--group-by", metavar="COLUMN[=KEY,KEY]", help="Groups; without keys they are private.")
     ] = None,
+    totals: Annotated[bool, typer.Option("--totals", help="Add lines with what the groups add up to.")] = False,
     where: Annotated[str | None, typer.Option("--where", help="A condition on the rows that count.")] = None,
     groups_per_person: Annotated[int, typer.Option(min=1, help="How many groups of a person count.")] = 1,
     rows_per_group: Annotated[int, typer.Option(min=1, help="How many rows of a person count in a group.")] = 1,
@@ -99,6 +100,7 @@ def dp_stats(
             "delta": delta,
             "group_by": group_by,
             "where": where,
+            "totals": totals,
             "groups": groups_per_person,
             "rows": rows_per_group,
         },
@@ -235,6 +237,7 @@ def _policy_of(
                     "dataset": name,
                     "group_by": groups,
                     "where": said["where"],
+                    "totals": said["totals"],
                     "release": release,
                     **{key: said[key] for key in ("epsilon", "rho", "delta")},
                 }

@@ -86,6 +86,7 @@ def stated(question: Question, calibration: Calibration) -> dict[str, Any]:
         "selected_groups": question.selects,
         "where": question.where,
         "randomized": _randomized(question),
+        "totals": question.totals,
         "bounds": {
             label: list(measure.bounds or measure.edges)
             for label, measure in question.measures

@@ -55,6 +55,10 @@ class Mechanism(Protocol):
         """Give the smallest t >= 1 that the noise reaches (noise >= t) with at most the given probability."""
         ...
 
+    def half_of_sum(self, parts: int, miss: float) -> float:
+        """Give a half-width in which the sum of the noise of several numbers stays, but for a probability."""
+        ...
+
 
 @dataclass(frozen=True)
 class Laplace:
@@ -89,6 +93,16 @@ class Laplace:
         # P(noise >= t) = r^t / (1 + r) with r = exp(-1/scale), for t >= 1
         scale = float(self.scale)
         return max(1, ceil(-scale * (log(probability) + log1p(exp(-1 / scale))) + 1e-9))
+
+    def half_of_sum(self, parts: int, miss: float) -> float:
+        """Give Chernoff's bound, by the noise's own moments; where that is smaller, the sum of single bounds."""
+        scale, best = float(self.scale), float(parts * (self.tail(miss / 2 / parts) - 1))
+        ratio = exp(-1 / scale)
+        for step in range(1, 100):
+            slope = step / 100 / scale
+            growth = 2 * log1p(-ratio) - log1p(-ratio * exp(slope)) - log1p(-ratio * exp(-slope))
+            best = min(best, (parts * growth + log(2 / miss)) / slope)
+        return best
 
 
 @dataclass(frozen=True)
@@ -126,3 +140,8 @@ class Gaussian:
         """
         deviation = self.standard_deviation
         return max(1, ceil(1 - deviation * NormalDist().inv_cdf(probability) + 1e-9))
+
+    def half_of_sum(self, parts: int, miss: float) -> float:
+        """Give Chernoff's bound: the noise's moments are at most those of the continuous Gaussian."""
+        singly = float(parts * (self.tail(miss / 2 / parts) - 1))
+        return min(singly, self.standard_deviation * sqrt(2 * parts * log(2 / miss)))

@@ -37,6 +37,10 @@ class OpenDpNoise:
         """Give the tail of the same distribution."""
         return self.calibrated.tail(probability)
 
+    def half_of_sum(self, parts: int, miss: float) -> float:
+        """Give the bound of the same distribution."""
+        return self.calibrated.half_of_sum(parts, miss)
+
 
 def make_opendp(sensitivity: Sensitivity, epsilon: Fraction | None, rho: Fraction | None) -> Mechanism:
     """Make OpenDP's mechanism for an epsilon or a rho; raises `MissingExtra` where it is not installed."""

@@ -19,7 +19,9 @@ def table_rows(release: dict[str, Any]) -> list[dict[str, Any]]:
         {
             **{name: row[name] for name in release["groups"]},
             **{
-                name: f"{shown(row[name])} [{shown(row[f'{name}_low'])}, {shown(row[f'{name}_high'])}]"
+                name: ""
+                if row[name] is None
+                else f"{shown(row[name])} [{shown(row[f'{name}_low'])}, {shown(row[f'{name}_high'])}]"
                 for name in release["names"]
             },
         }
@@ -58,7 +60,10 @@ def as_table(release: dict[str, Any], *, text: bool) -> pa.Table:
         names += [name, f"{name}_low", f"{name}_high"]
     columns = {name: [row[name] for row in release["rows"]] for name in names}
     if text:
-        arrays = {name: pa.array([str(value) for value in values], pa.string()) for name, values in columns.items()}
+        arrays = {
+            name: pa.array([None if value is None else str(value) for value in values], pa.string())
+            for name, values in columns.items()
+        }
     else:
         kinds = {name: pa.string() if name in release["groups"] else None for name in names}
         arrays = {name: pa.array(values, kinds[name]) for name, values in columns.items()}

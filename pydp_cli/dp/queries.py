@@ -56,6 +56,7 @@ class Question:
     rho: Fraction | None
     delta: Fraction
     mechanisms: str = "own"
+    totals: bool = False
 
     @property
     def selects(self) -> bool:
@@ -110,6 +111,7 @@ def question_of(name: str, query: StatisticsQuery, said: Statistics, dataset: Da
         rho=None if query.rho is None else Fraction(str(query.rho)),
         delta=Fraction(str(delta)),
         mechanisms=said.mechanisms,
+        totals=query.totals,
     )
     _refuse(question, said, dataset)
     return question
@@ -163,6 +165,8 @@ def _refuse_randomized(question: Question, place: str) -> None:
     """Refuse what cannot be corrected for randomized response."""
     if sum(column.randomized is not None for column in question.group_by) > 1:
         raise UsageError("one column at most can be corrected for randomized response", place=place)
+    if question.totals:
+        raise UsageError("corrected counts have no totals", place=place, hint="leave out `totals`")
     if question.selects:
         raise UsageError("a randomized column goes with groups that are public", place=place, hint="list their keys")
     for label, measure in question.measures:
@@ -177,6 +181,8 @@ def _refuse_randomized(question: Question, place: str) -> None:
 def _refuse(question: Question, said: Statistics, dataset: DatasetPolicy) -> None:
     """Refuse what cannot be released privately, with the reason."""
     place = f'query "{question.name}"'
+    if question.totals and not question.group_by:
+        raise UsageError("totals are for groups, and there are none", place=place, hint="leave out `totals`")
     if question.randomized is not None:
         _refuse_randomized(question, place)
     cap = said.budget.per_query if said.budget else None
@@ -207,3 +213,16 @@ def units_of(measure: Measure) -> tuple[int, int]:
     unit = Fraction(str(measure.unit))
     low, high = (Fraction(str(bound)) / unit for bound in measure.bounds)
     return (ceil(low), floor(high)) if floor(high) > ceil(low) else (floor(low), ceil(high))
+
+
+def names_of(label: str, measure: Measure) -> list[str]:
+    """Name the columns that a statistic is released as."""
+    if measure.kind == "quantiles":
+        return [f"{label}_{share:g}" for share in measure.shares]
+    if measure.kind == "histogram":
+        last = len(measure.edges) - 2
+        return [
+            f"{label}_{low:g}_to_{high:g}" if place < last else f"{label}_{low:g}_up"
+            for place, (low, high) in enumerate(zip(measure.edges, measure.edges[1:], strict=False))
+        ]
+    return [label]

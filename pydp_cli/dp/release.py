@@ -7,7 +7,6 @@ clamping and contribution limits leave out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt, sqrt
 from typing import Any
@@ -15,26 +14,14 @@ from typing import Any
 from pydp_cli.dp.aggregates import Totals
 from pydp_cli.dp.calibration import Calibration, described, present_of
 from pydp_cli.dp.debias import debiased
-from pydp_cli.dp.features import Amount, Feature, amount_of, bins_of
-from pydp_cli.dp.mechanisms import Mechanism
+from pydp_cli.dp.drawn import MISS, Drawn, Number, noisy_sum
+from pydp_cli.dp.features import Amount, amount_of, bins_of
 from pydp_cli.dp.quantiles import QuantileTree
-from pydp_cli.dp.queries import Question
+from pydp_cli.dp.queries import Question, names_of
 from pydp_cli.dp.scan import Key
 from pydp_cli.dp.selection import select_groups
+from pydp_cli.dp.totals import with_totals
 from pydp_cli.policy.statistics import Measure
-
-MISS = 0.05
-"""The probability with which an interval may miss."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A released number and its interval."""
-
-    value: float
-    low: float
-    high: float
-
 
 Select = Callable[[dict[int, int]], dict[int, int]]
 
@@ -53,8 +40,7 @@ def release(
     else:
         named, groups = {}, list(range(len(keys)))
     drawn = {
-        group: _Noisy(totals, group, calibration, {"people": named[group]} if group in named else {})
-        for group in groups
+        group: Drawn(totals, group, calibration, {"people": named[group]} if group in named else {}) for group in groups
     }
     corrected = {} if question.randomized is None else _corrected(question, keys, drawn)
     table = []
@@ -65,6 +51,13 @@ def release(
             for name, number in numbers:
                 row[name], row[f"{name}_low"], row[f"{name}_high"] = number.value, number.low, number.high
         table.append(row)
+    if question.totals:
+        named_groups = [keys[group] for group in drawn]
+        table = with_totals(
+            question,
+            dict(zip(named_groups, table, strict=True)),
+            dict(zip(named_groups, drawn.values(), strict=True)),
+        )
     return {
         "groups": [column.name for column in question.group_by],
         "names": [name for label, measure in question.measures for name in names_of(label, measure)],
@@ -73,7 +66,7 @@ def release(
     }
 
 
-def _corrected(question: Question, keys: list[Key], drawn: dict[int, _Noisy]) -> dict[tuple[str, int], Number]:
+def _corrected(question: Question, keys: list[Key], drawn: dict[int, Drawn]) -> dict[tuple[str, int], Number]:
     """Correct counts for randomized response; those that differ in the answer alone are taken together."""
     asked = question.randomized
     assert asked is not None
@@ -96,69 +89,7 @@ def _corrected(question: Question, keys: list[Key], drawn: dict[int, _Noisy]) ->
     return found
 
 
-def names_of(label: str, measure: Measure) -> list[str]:
-    """Name the columns that a statistic is released as."""
-    if measure.kind == "quantiles":
-        return [f"{label}_{share:g}" for share in measure.shares]
-    if measure.kind == "histogram":
-        last = len(measure.edges) - 2
-        return [
-            f"{label}_{low:g}_to_{high:g}" if place < last else f"{label}_{low:g}_up"
-            for place, (low, high) in enumerate(zip(measure.edges, measure.edges[1:], strict=False))
-        ]
-    return [label]
-
-
-class _Noisy:
-    """The noisy numbers of one group, each drawn once and then the same for whoever needs it."""
-
-    def __init__(self, totals: Totals, group: int, calibration: Calibration, drawn: dict[str, int]) -> None:
-        self._totals, self._group, self._calibration = totals, group, calibration
-        self._drawn: dict[tuple[str, Feature | None], int] = {(kind, None): value for kind, value in drawn.items()}
-
-    def mechanism(self, kind: str, feature: Feature | None = None) -> Mechanism:
-        return self._calibration.of(kind, feature)
-
-    def has(self, kind: str, feature: Feature | None) -> bool:
-        return self._calibration.has(kind, feature)
-
-    def half(self, kind: str, feature: Feature | None = None, miss: float = MISS) -> int:
-        """Give the half-width in which the noise stays with probability 1 - miss."""
-        return self.mechanism(kind, feature).tail(miss / 2) - 1
-
-    def number(self, kind: str, feature: Feature | None = None) -> int:
-        if (kind, feature) not in self._drawn:
-            exact = self._exact(kind, feature)
-            self._drawn[kind, feature] = self.mechanism(kind, feature).add_noise(exact)
-        return self._drawn[kind, feature]
-
-    def bins(self, feature: Feature) -> list[int]:
-        mechanism = self.mechanism("bins", feature)
-        assert not isinstance(feature, Amount)
-        exact = self._totals.bins_of(feature, self._group, feature.count)
-        return [mechanism.add_noise(int(count)) for count in exact]
-
-    def tree(self, feature: Feature) -> QuantileTree:
-        assert not isinstance(feature, Amount)
-        exact = self._totals.bins_of(feature, self._group, feature.count)
-        return QuantileTree(exact, self.mechanism("tree", feature))
-
-    def _exact(self, kind: str, feature: Feature | None) -> int:
-        totals, group = self._totals, self._group
-        if kind in ("people", "rows"):
-            return int((totals.people if kind == "people" else totals.rows)[group])
-        assert isinstance(feature, Amount)
-        if feature not in totals.present:
-            return 0
-        present, centred = int(totals.present[feature][group]), totals.sums[feature][group]
-        if kind == "present":
-            return present
-        if kind == "sum":
-            return centred
-        return centred + feature.middle * present if kind == "total" else totals.squares[feature][group]
-
-
-def _measured(label: str, measure: Measure, noisy: _Noisy) -> Iterator[tuple[str, Number]]:
+def _measured(label: str, measure: Measure, noisy: Drawn) -> Iterator[tuple[str, Number]]:
     names = names_of(label, measure)
     if measure.kind in ("count", "count_users"):
         kind = "rows" if measure.kind == "count" else "people"
@@ -175,13 +106,12 @@ def _measured(label: str, measure: Measure, noisy: _Noisy) -> Iterator[tuple[str
         yield label, {"sum": _sum, "mean": _mean, "std": _std}[measure.kind](amount_of(measure), noisy)
 
 
-def _sum(amount: Amount, noisy: _Noisy) -> Number:
-    unit = Fraction(str(amount.unit))
+def _sum(amount: Amount, noisy: Drawn) -> Number:
+    unit, value = Fraction(str(amount.unit)), noisy_sum(amount, noisy)
     if noisy.has("total", amount):
-        value, half = noisy.number("total", amount), noisy.half("total", amount)
+        half = noisy.half("total", amount)
     else:
         count = present_of(amount)
-        value = noisy.number("sum", amount) + amount.middle * noisy.number(*count)
         half = noisy.half("sum", amount, MISS / 2) + abs(amount.middle) * noisy.half(*count, MISS / 2)
     low, high = value - half, value + half
     if amount.low >= 0:
@@ -189,7 +119,7 @@ def _sum(amount: Amount, noisy: _Noisy) -> Number:
     return Number(float(value * unit), float(low * unit), float(high * unit))
 
 
-def _mean(amount: Amount, noisy: _Noisy) -> Number:
+def _mean(amount: Amount, noisy: Drawn) -> Number:
     unit = Fraction(str(amount.unit))
     count = present_of(amount)
     rows, total = noisy.number(*count), noisy.number("sum", amount)
@@ -205,7 +135,7 @@ def _mean(amount: Amount, noisy: _Noisy) -> Number:
     return Number(value, in_bounds(min(ends)), in_bounds(max(ends)))
 
 
-def _std(amount: Amount, noisy: _Noisy) -> Number:
+def _std(amount: Amount, noisy: Drawn) -> Number:
     unit = Fraction(str(amount.unit))
     count, miss = present_of(amount), MISS / 3
     rows, total, squares = noisy.number(*count), noisy.number("sum", amount), noisy.number("squares", amount)

@@ -45,7 +45,7 @@ def page(release: dict[str, Any]) -> str:
 
 
 def _chart(release: dict[str, Any], name: str) -> str:
-    rows = release["rows"]
+    rows = [row for row in release["rows"] if row[name] is not None]
     lowest = min(0.0, *(float(row[f"{name}_low"]) for row in rows))
     span = max(0.0, *(float(row[f"{name}_high"]) for row in rows)) - lowest or 1.0
 

@@ -29,6 +29,11 @@ def promises(release: dict[str, Any]) -> list[str]:
             f'The answers in "{column}" were randomized before, with epsilon {epsilon:g} a row: counts are estimates '
             "of the true answers, and intervals cover that chance, too."
         )
+    if release.get("totals"):
+        said.append(
+            "Totals add up the noisy numbers of the groups that are shown, and the groups were moved to add up to them "
+            "without going below zero."
+        )
     if release["bounds"]:
         listed = "; ".join(f"{name} {values[0]:g} to {values[-1]:g}" for name, values in release["bounds"].items())
         said.append(f"Values beyond the bounds count as the bound: {listed}.")

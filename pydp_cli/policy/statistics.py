@@ -120,6 +120,7 @@ class StatisticsQuery(PolicyModel):
     rho: Annotated[float | None, Field(gt=0)] = None
     user: str | None = None
     contribution: Contribution | None = None
+    totals: Annotated[bool, Field(description="Add lines with what the groups add up to.")] = False
 
     @field_validator("release")
     @classmethod

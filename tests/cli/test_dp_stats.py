@@ -233,3 +233,33 @@ def test_a_kill_between_debit_and_release_leaves_the_debit_and_no_release(shop):
     (entry,) = json.loads(shop.pydp("budget", "history", "--json").out)
     assert (entry["state"], entry["epsilon"]) == ("reserved", "1")
     assert list(shop.path(".pydp").glob(".pydp-*")) == []
+
+
+def test_totals_add_up_over_countries_and_ages(shop):
+    text = POLICY.replace("      epsilon: 1.0\n    private", "      epsilon: 1.0\n      totals: true\n    private")
+    shop.write("pydp.yml", text)
+    rows = {
+        row["country"]: row for row in json.loads(shop.pydp("dp-stats", "--query", "revenue", "--json").out)["rows"]
+    }
+    assert list(rows) == ["DE", "FR", "IT", "(all)"]
+    for name in ("orders", "revenue", "ages_0_to_18", "ages_30_up"):
+        assert abs(rows["(all)"][name] - sum(rows[place][name] for place in ("DE", "FR", "IT"))) < 1e-6
+        assert rows["(all)"][f"{name}_low"] <= rows["(all)"][name] <= rows["(all)"][f"{name}_high"]
+    assert rows["(all)"]["orders_low"] <= 3000 <= rows["(all)"]["orders_high"] + 1500  # contribution limits leave out
+    for name in ("people", "basket", "typical_0.5"):  # a person may be in two countries, and means do not add up
+        assert rows["(all)"][name] is None
+        assert rows["DE"][name] is not None
+    for target in ("out.csv", "out.parquet", "out.json"):
+        assert shop.pydp("dp-stats", "--query", "revenue", "-o", target).code == 0
+    assert shop.read("out.csv").splitlines()[-1].startswith("(all),")
+    assert pq.read_table(shop.path("out.parquet"))["basket"].to_pylist()[-1] is None
+    shown = shop.pydp("dp-stats", "--query", "revenue", "--html", "page.html")
+    assert "(all)" in shown.out
+    assert "None" not in shown.out
+    assert "None" not in shop.read("page.html")
+    assert "Totals add up" in shop.read("page.html")
+
+
+def test_totals_without_groups_are_refused(shop):
+    ran = adhoc(shop, "--count", "--totals")
+    assert (ran.code, "there are none" in ran.err) == (2, True)

@@ -94,6 +94,6 @@ def test_an_interval_holds_the_exact_number_as_often_as_it_says(name, losses, ro
 
 
 def test_an_interval_that_is_a_third_as_wide_is_noticed(tmp_path, monkeypatch):
-    half = releasing._Noisy.half
-    monkeypatch.setattr(releasing._Noisy, "half", lambda noisy, kind, *rest: half(noisy, kind, *rest) // 3)
+    half = releasing.Drawn.half
+    monkeypatch.setattr(releasing.Drawn, "half", lambda noisy, kind, *rest: half(noisy, kind, *rest) // 3)
     assert hits("count", LOSSES["gaussian"], 150, tmp_path).min() < LEAST

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from pydp_cli.datasets.locations import find_inputs
 from pydp_cli.dp.calibration import calibrate, components_of
+from pydp_cli.dp.drawn import Drawn
 from pydp_cli.dp.engine import Seams, exact_totals
 from pydp_cli.dp.features import Amount
 from pydp_cli.dp.queries import GroupColumn, Question
-from pydp_cli.dp.release import _Noisy
 from pydp_cli.policy.model import DatasetPolicy
 from pydp_cli.policy.statistics import Measure
 
@@ -53,7 +53,7 @@ def exact(asked, rows, seams):
         keys, totals = exact_totals(asked, find_inputs([str(path)]), DatasetPolicy(), Path(folder), seams=seams)
     calibrated, found = calibrate(asked), {}
     for group, key in enumerate(keys):
-        noisy = _Noisy(totals, group, calibrated, {})
+        noisy = Drawn(totals, group, calibrated, {})
         for component in components_of(asked):
             if component.kind in ("bins", "tree"):
                 numbers = totals.bins_of(component.feature, group, component.feature.count)
