@@ -255,8 +255,8 @@ class Ledger:
         self._connection.execute("INSERT INTO meta VALUES (?, 1, 0)", (secrets.token_hex(16),))
 
     def _check_generation(self) -> None:
-        ledger_id, generation = self._meta()
-        if self._witness.seen(ledger_id) > generation:
+        seen = self._witness.seen(self._meta()[0])
+        if seen > self._meta()[1]:  # read last: another process may be spending, and what was seen was there before
             raise Refused(
                 "the ledger is older than one that was used before: spent budget would come back",
                 place=str(self._path),

@@ -186,3 +186,16 @@ def test_the_history_tells_who_spent_what(path):
     (entry,) = ledger.history("orders")
     assert (entry.actor, entry.query, entry.state, entry.loss.epsilon) == ("someone", "a", "reserved", 1)
     assert ledger.history("customers") == []
+
+
+def test_a_change_by_another_process_while_the_ledger_is_opened_makes_it_no_older_copy(path):
+    remembered = MemoryWitness()
+    other = open_ledger(path, remembered)
+
+    class ReadingWhileOthersWrite(MemoryWitness):
+        def seen(self, ledger_id):
+            other.set_allowance("d", "x")
+            return remembered.seen(ledger_id)
+
+    open_ledger(path, ReadingWhileOthersWrite()).close()
+    other.close()
