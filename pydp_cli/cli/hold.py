@@ -52,8 +52,9 @@ def add(
     """
     load_arrow()
     from pydp_cli.cli import rights
-    from pydp_cli.cli.render import print_json
+    from pydp_cli.cli.render import print_json, warn
     from pydp_cli.keys.keyring import utc_now
+    from pydp_cli.rewrite.lock import is_locked
     from pydp_cli.subjects.catalogue import catalogue_of
     from pydp_cli.subjects.holds import LegalHold, add_hold
     from pydp_cli.subjects.subject import parse_subjects
@@ -70,6 +71,8 @@ def add(
         print_json(added.as_json())
     else:
         print(f"{added.id}: held from now on{f', until {last}' if last else ''}")
+    if is_locked(policy.state_dir):
+        warn("a run is under way: it heeds the hold unless it has committed its changes already, so see what it did")
 
 
 @app.command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydp_cli.subjects.purge import PurgePlan
 
 HELD = 5
+COUNTED = ("deleted", "quarantined")
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -76,20 +77,21 @@ def purge(
         if resume:
             _resume(policy, keyring)
         plan = plan_purge(policy, today, keyring=keyring, only=only)
-        done: list[dict[str, object]] = []
+        done: list[dict[str, Any]] = []
         if apply and plan.changing:
             _refuse_unsafe(policy, plan, confirm, keyring, guarded=as_of is None)
             try:
-                carry_out(plan, done, most=max_delete_fraction, keyring=keyring, only=only)
+                plan = carry_out(plan, done, most=max_delete_fraction, keyring=keyring, only=only)
             finally:
                 _record(policy, plan, done, keyring)
         if apply:
             _remember(policy, plan, keyring, guarded=as_of is None)
     if json:
         changes = done if apply else [one.as_json() for one in plan.changing]
-        print_json({**plan.totals(), "applied": apply, "day": today.isoformat(), "changes": changes})
+        counts = {"files": len(done), **{name: _sum(done, name) for name in COUNTED}} if apply else {}
+        print_json({**plan.totals(), **counts, "applied": apply, "day": today.isoformat(), "changes": changes})
     elif not quiet:
-        _show(plan, apply=apply)
+        _show(plan, done if apply else None)
     if plan.held:
         raise typer.Exit(HELD)
 
@@ -108,7 +110,7 @@ def _refuse_unsafe(
     if is_confirmed(policy.state_dir, digest):
         return
     if confirmed is None and sys.stdin.isatty():
-        _show(plan, apply=False)
+        _show(plan, None)
         typer.confirm("These rules are new or changed. Delete what they say?", abort=True, err=True)
     elif confirmed is None or not digest.startswith(confirmed) or len(confirmed) < len(digest):
         raise Refused(
@@ -148,12 +150,16 @@ def _abort(policy: Policy) -> None:
     note("undone: nothing was changed" if undone else "nothing was interrupted")
 
 
-def _record(policy: Policy, plan: PurgePlan, done: list[dict[str, object]], keyring: Keyring | None) -> None:
+def _sum(done: list[dict[str, Any]], name: str) -> int:
+    return sum(int(one[name]) for one in done)
+
+
+def _record(policy: Policy, plan: PurgePlan, done: list[dict[str, Any]], keyring: Keyring | None) -> None:
     """Note in the audit log what was changed."""
     from pydp_cli.cli import rights
 
     if done:
-        counts = {name: sum(one[name] for one in done) for name in ("deleted", "quarantined")}  # type: ignore[misc]
+        counts = {name: _sum(done, name) for name in COUNTED}
         runs = sorted({str(one["run"]) for one in done})
         details = {"runs": runs, "day": plan.today.isoformat(), "files": len(done), **counts, "held": plan.held}
         rights.record(policy, "purge.done", details, keyring)
@@ -176,16 +182,20 @@ def _remember(policy: Policy, plan: PurgePlan, keyring: Keyring | None, *, guard
     append(purge_folder(policy.state_dir), "purge.done", totals, clock=utc_now, signer=signer)
 
 
-def _show(plan: PurgePlan, *, apply: bool) -> None:
-    """Show what happens, or has happened, to each file; nothing where nothing is due."""
+def _show(plan: PurgePlan, done: list[dict[str, Any]] | None) -> None:
+    """Show what happens to each file, or what was done and what stays; nothing where nothing is due."""
     from pydp_cli.cli.render import note, print_grid
     from pydp_cli.subjects.purge import is_confirmed, rules_digest
 
-    shown = [one for one in plan.files if one.edits or one.held or one.review]
+    apply = done is not None
+    shown = list(done or ())
+    told = {str(one["path"]) for one in shown}
+    others = [one.as_json() for one in plan.files if one.edits or one.held or one.review]
+    shown += [one for one in others if one["path"] not in told]
     unreadable = plan.totals()["unreadable"]
     if shown:
         title = "Past its time, and gone" if apply else "Past its time"
-        print_grid(title, ("dataset", "file", "rows", "what happens"), [_row(one.as_json()) for one in shown])
+        print_grid(title, ("dataset", "file", "rows", "what happens"), [_row(one) for one in shown])
     undated = plan.totals()["undated"]
     if undated and shown:
         note(f"{undated:,} rows have no date, and count as the rules say under `on_null_clock`")

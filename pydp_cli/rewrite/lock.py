@@ -36,6 +36,21 @@ def run_lock(state_dir: Path, command: str, *, wait_seconds: float = 0.0) -> Ite
         os.close(descriptor)
 
 
+def is_locked(state_dir: Path) -> bool:
+    """Tell whether a run holds the lock of a state folder just now."""
+    try:
+        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquire(descriptor: int, state_dir: Path, deadline: float) -> None:
     while not _try(descriptor):
         if time.monotonic() >= deadline:

@@ -35,7 +35,7 @@ from pydp_cli.rewrite.transaction import Outcome, Transaction
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.erase_actions import FileErasure, Known, erase_in_file, erased_forms
 from pydp_cli.subjects.erasures import COMMAND, Erasure, save, sealed
-from pydp_cli.subjects.holds import HeldRows, held_rows
+from pydp_cli.subjects.holds import HeldRows, held_rows, holds_changed
 from pydp_cli.subjects.needles import Needles
 from pydp_cli.subjects.resolve import Progress, Resolution, resolve
 from pydp_cli.subjects.scan import fingerprint
@@ -230,7 +230,7 @@ def erase_all(plan: ErasurePlan, erasure: Erasure, run: Run) -> tuple[ErasurePla
 def carry_out(plan: ErasurePlan, erasure: Erasure, run: Run) -> ErasurePlan:
     """Change the files, all or none; give the last plan that was carried out. The caller holds the lock.
 
-    A file that changed since it was searched is searched again with everything else, a few times over; then
+    Where a file changed since it was searched, or a hold came, everything is searched again, a few times over; then
     `TemporaryFailure` is raised, with what was done so far kept for `--resume`.
     """
     for _ in range(MOST_ROUNDS):
@@ -257,7 +257,7 @@ def again(plan: ErasurePlan, run: Run) -> ErasurePlan:
 
 
 def _one_round(plan: ErasurePlan, erasure: Erasure, run: Run) -> Outcome | None:
-    """Stage and commit what a plan changes; None where a file changed since it was searched."""
+    """Stage and commit what a plan changes; None where a file or a hold changed since it was searched."""
     if not plan.changing:
         return Outcome()
     with Transaction.begin(run.state_dir, COMMAND, {"erasure": erasure.id}) as transaction:
@@ -270,6 +270,8 @@ def _one_round(plan: ErasurePlan, erasure: Erasure, run: Run) -> Outcome | None:
             _told(one, made[real], digests[real]) for one in plan.changing for real in [os.path.realpath(one.path)]
         ]
         transaction.note(files=files)
+        if holds_changed(plan.catalogue.policy, "erase", run.today, plan.held.holds):
+            return None
         outcome = transaction.commit()
     remove_named_folders(outcome.deleted)
     return outcome

@@ -224,6 +224,11 @@ def held_rows(catalogue: Catalogue, blocks: Blocked, *, keyring: Keyring | None,
     return HeldRows(tuple(holds), {name: tuple(ids) for name, ids in whole.items()}, rows)
 
 
+def holds_changed(policy: Policy, blocks: Blocked, today: date, holds: Sequence[LegalHold]) -> bool:
+    """Tell whether other holds are live than those that were asked: whoever deletes looks once more at the end."""
+    return [hold.id for hold in live_holds(policy, blocks, today)] != [hold.id for hold in holds]
+
+
 def refuse_destruction(policy: Policy, today: date, what: str) -> None:
     """Refuse to destroy a key that data may need, while anything is held."""
     holds = live_holds(policy, "shred", today)

@@ -40,7 +40,7 @@ from pydp_cli.rewrite.recovery import CarriedOut, carried_out
 from pydp_cli.rewrite.transaction import Outcome, Transaction
 from pydp_cli.subjects.catalogue import Catalogue, catalogue_of
 from pydp_cli.subjects.done_cells import without_what_is_done
-from pydp_cli.subjects.holds import HeldRows, held_rows
+from pydp_cli.subjects.holds import HeldRows, LegalHold, held_rows, holds_changed
 from pydp_cli.subjects.retention import Due, Rule, due_rows, rules_of
 from pydp_cli.subjects.scan import Fingerprint, fingerprint
 
@@ -95,6 +95,7 @@ class PurgePlan:
     today: date
     rules: tuple[Rule, ...]
     files: tuple[FilePurge, ...]
+    holds: tuple[LegalHold, ...] = ()
 
     @property
     def changing(self) -> list[FilePurge]:
@@ -145,13 +146,18 @@ def plan_purge(policy: Policy, today: date, *, keyring: Keyring | None, only: It
     _refuse_obligations(policy, {rule.dataset for rule in rules})
     catalogue = catalogue_of(policy)
     seen = _fingerprints(catalogue, [rule.dataset for rule in rules])  # before rows are held by their position
-    held = held_rows(catalogue, "retention", keyring=keyring, today=max(today, utc_now().date()))  # what is held now
+    held = held_rows(catalogue, "retention", keyring=keyring, today=_day_of_holds(today))
     files: list[FilePurge] = []
     for name in dict.fromkeys(rule.dataset for rule in rules):
         own = [rule for rule in rules if rule.dataset == name]
         found = [_of_file(_Asked(catalogue, held, today, seen), name, file, own) for file in catalogue.files(name)]
         files += _with_whole_files(policy, name, found)
-    return PurgePlan(policy, today, rules, tuple(files))
+    return PurgePlan(policy, today, rules, tuple(files), held.holds)
+
+
+def _day_of_holds(today: date) -> date:
+    """Give the day whose holds count: what is held now is held, whatever day the rows are looked at."""
+    return max(today, utc_now().date())
 
 
 def _refuse_obligations(policy: Policy, names: Collection[str]) -> None:
@@ -305,17 +311,18 @@ def carry_out(
     most: float,
     keyring: Keyring | None,
     only: Iterable[str] = (),
-) -> None:
+) -> PurgePlan:
     """Change the files, all or none; notes in `done` what was done to each. The caller holds the lock.
 
-    At most the share `most` of a dataset is deleted. A file that changed since it was looked at is looked at again,
-    with everything else, a few times over; `done` is right also where that ends with an error.
+    Gives the plan that was carried out at last, which tells what stays and why. At most the share `most` of a dataset
+    is deleted. A file that changed since it was looked at is looked at again, with everything else, a few times over,
+    and so is everything where a hold came; `done` is right also where that ends with an error.
     """
     for _ in range(MOST_ROUNDS):
         refuse_too_much(plan, most)
         outcome = _one_round(plan, done)
         if outcome is not None and not outcome.left:
-            return
+            return plan
         plan = plan_purge(plan.policy, plan.today, keyring=keyring, only=only)
     raise TemporaryFailure("files keep changing while they are rewritten", hint="run again when nothing writes to them")
 
@@ -348,6 +355,8 @@ def _one_round(plan: PurgePlan, done: list[dict[str, Any]]) -> Outcome | None:
             before, after = digests[os.path.realpath(one.file.path)]
             told.append({**one.as_json(), "run": details["run"], "before": before, "after": after})
         transaction.note(files=told)
+        if holds_changed(plan.policy, "retention", _day_of_holds(plan.today), plan.holds):
+            return None
         outcome = transaction.commit()
     left = set(outcome.left)
     for path in left & set(aside):

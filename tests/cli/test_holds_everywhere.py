@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pydp_cli.cli.app import COMMANDS
+from pydp_cli.rewrite import transaction as transactions
 from tests.cli.test_export_user import shop
 
 __all__ = ["shop"]
@@ -138,3 +139,39 @@ def test_every_command_that_deletes_honours_a_hold(place, command, held):
         assert destroyed(place) == (not is_held)
     else:
         assert ("o1,1," in place.read("data/orders/all.csv")) == is_held
+
+
+@pytest.mark.parametrize("command", ["erase-user", "purge"])
+def test_a_hold_that_comes_while_a_run_is_under_way_is_honoured(place, monkeypatch, command):
+    """The last moment at which it can be: everything is staged, and nothing is committed."""
+    staged = transactions.Transaction.digests
+    told = []
+
+    def a_lawyer_calls(self):
+        monkeypatch.setattr(transactions.Transaction, "digests", staged)
+        added = place.pydp("hold", "add", "--subject", "customer_id=1", "--matter", "Doe", "--key-file", "key")
+        told.append((added.code, "a run is under way" in added.err))
+        return staged(self)
+
+    arguments = [*DELETING[command], "--key-file", "key"]
+    if command == "purge":
+        arguments += ["--confirm", place.pydp(*arguments).err.split("--confirm ")[1].split()[0]]
+    monkeypatch.setattr(transactions.Transaction, "digests", a_lawyer_calls)
+    done = place.pydp(*arguments)
+    assert (told, done.code) == ([(0, True)], 5)
+    assert "o1,1," in place.read("data/orders/all.csv")
+    assert "a run is under way" not in place.pydp("hold", "add", "--dataset", "orders", "--matter", "Tax").err
+
+
+def test_a_hold_that_comes_before_a_run_is_resumed_is_honoured(place, monkeypatch):
+    erase = (*DELETING["erase-user"], "--key-file", "key")
+
+    def die(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transactions.Transaction, "commit", die)
+        assert place.pydp(*erase).code == 130
+    assert place.pydp("hold", "add", "--dataset", "orders", "--matter", "Tax").code == 0
+    done = place.pydp("erase-user", "--resume", "--key-file", "key")
+    assert (done.code, "o1,1," in place.read("data/orders/all.csv")) == (5, True)
