@@ -263,3 +263,28 @@ def test_totals_add_up_over_countries_and_ages(shop):
 def test_totals_without_groups_are_refused(shop):
     ran = adhoc(shop, "--count", "--totals")
     assert (ran.code, "there are none" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"me,A,\xff\xfe3\n",
+        b"m\xff,A,3\n",
+        b"me,A\nme,A,1,2,3\n",
+        b'me,A,"3\n',
+        b"me,A\x00,3\n",
+        b"me,A," + b"9" * 400 + b"\n",
+        b"me,A,inf\nme,A,nan\nme,A,-1e999\n",
+        b"me," + b"A" * 3_000_000 + b",3\n",
+        b"",
+    ],
+    ids=["bad text", "bad name", "ragged", "open quote", "NUL", "huge number", "no numbers", "giant cell", "nothing"],
+)
+def test_no_line_of_a_person_decides_whether_a_run_succeeds_or_what_it_says(shop, line):
+    shop.write("x.csv", b"who,g,x\n" + b"".join(b"%d,A,%d\n" % (n, n % 10) for n in range(100)) + line)
+    asked = ("--epsilon", "10", "--count", "--mean", "x:0:10", "--group-by", "g=A,B", "--json")
+    ran = shop.pydp("dp-stats", "x.csv", "--user", "who", *asked)
+    assert (ran.code, ran.err) == (0, "")
+    released = json.loads(ran.out)
+    assert [row["g"] for row in released["rows"]] == ["A", "B"]
+    assert abs(released["rows"][0]["count"] - 100) < 30
