@@ -93,8 +93,8 @@ def _measured(label: str, measure: Measure, noisy: Drawn) -> Iterator[tuple[str,
     names = names_of(label, measure)
     if measure.kind in ("count", "count_users"):
         kind = "rows" if measure.kind == "count" else "people"
-        value, half = noisy.number(kind), noisy.half(kind)
-        yield label, Number(max(0, value), max(0, value - half), max(0, value + half))
+        value, drawn, half = noisy.count(kind), noisy.number(kind), noisy.half(kind)
+        yield label, Number(max(0, value), max(0, min(drawn - half, value)), max(0, drawn + half, value))
     elif measure.kind == "histogram":
         feature = bins_of(measure)
         half = noisy.half("bins", feature)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from pydp_cli.dp.calibration import present_of
 from pydp_cli.dp.drawn import MISS, Drawn, noisy_sum
 from pydp_cli.dp.features import Amount, amount_of, bins_of
+from pydp_cli.dp.mechanisms import Mechanism
 from pydp_cli.dp.queries import Question, names_of
 from pydp_cli.policy.statistics import Measure
 
@@ -133,14 +134,18 @@ def _parts_of(measure: Measure, drawn: Drawn, question: Question) -> Iterator[_P
     """Give the numbers that add up; people do where nobody counts in two groups."""
     if measure.kind == "count" or (measure.kind == "count_users" and question.groups == 1):
         kind = "rows" if measure.kind == "count" else "people"
-        yield _Part(drawn.number(kind), partial(drawn.mechanism(kind).half_of_sum, miss=MISS))
+        yield _Part(drawn.count(kind), partial(_half_of_counts, drawn.mechanism(kind)))
     elif measure.kind == "histogram":
-        half = partial(drawn.mechanism("bins", bins_of(measure)).half_of_sum, miss=MISS)
+        half = partial(_half_of_counts, drawn.mechanism("bins", bins_of(measure)))
         yield from (_Part(value, half) for value in drawn.bins(bins_of(measure)))
     elif measure.kind == "sum":
         amount = amount_of(measure)
         value = float(noisy_sum(amount, drawn) * Fraction(str(amount.unit)))
         yield _Part(value, partial(_half_of_sums, amount, drawn), can_be_negative=amount.low < 0)
+
+
+def _half_of_counts(mechanism: Mechanism, parts: int) -> int:
+    return ceil(mechanism.half_of_sum(parts, MISS))
 
 
 def _half_of_sums(amount: Amount, drawn: Drawn, parts: int) -> float:

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pydp_cli.dp.aggregates import Totals
+from pydp_cli.dp.calibration import calibrate
 from pydp_cli.dp.mechanisms import Gaussian, Laplace, Sensitivity
+from pydp_cli.dp.queries import Question
+from pydp_cli.dp.release import release
 from pydp_cli.dp.totals import ALL, add_up, nearest
+from pydp_cli.policy.statistics import Measure
 
 numbers = st.floats(-1000, 1000)
 
@@ -75,3 +80,27 @@ def test_the_sum_of_the_noise_stays_within_its_bound(mechanism, parts):
     if parts == 30:
         spread = mechanism.standard_deviation * np.sqrt(parts)
         assert half < 3.5 * spread  # far below the sum of thirty single bounds
+
+
+@pytest.mark.parametrize("noise", [(5, -5), (-3, 3), (0, 0), (1, -40)])
+def test_there_are_never_more_people_than_rows(noise, monkeypatch):
+    measures = (("p", Measure("count_users")), ("r", Measure("count")))
+    asked = Question("q", "d", "who", 1, 2, (), None, measures, Fraction(1), None, Fraction(0))
+    calibrated = calibrate(asked)
+    totals = Totals(1)
+    totals.people[:], totals.rows[:] = 20, 22
+    changes = dict(zip(("people", "rows"), noise, strict=True))
+    kinds = {id(m): c.kind for c, m in calibrated.mechanisms.items()}
+    monkeypatch.setattr(Laplace, "add_noise", lambda self, value: value + changes[kinds[id(self)]])
+    (row,) = release(asked, totals, [()], calibrated)["rows"]
+    assert row["p"] <= row["r"]
+    people, rows = 20 + noise[0], 22 + noise[1]
+    if people <= rows:
+        assert (row["p"], row["r"]) == (people, rows)
+    else:  # the count of people is the surer one: a person moves it by one, and rows by two
+        assert row["p"] == row["r"]
+        assert abs(row["p"] - people) < abs(row["r"] - rows)
+    for name, number in (("p", people), ("r", rows)):
+        half = calibrated.of("people" if name == "p" else "rows").tail(0.025) - 1
+        assert row[f"{name}_low"] <= max(0, number - half)
+        assert row[f"{name}_high"] >= number + half
