@@ -10,6 +10,8 @@ from typing import Any
 from pydp_cli.errors import Refused
 from pydp_cli.subjects.bundle_pages import STYLE
 
+_PIECE = 16
+
 
 def check_page(said: Mapping[str, Any], path: Path, *, tool: str) -> bool:
     """Tell whether there is a page that could be compared; raises `Refused` where it does not show the certificate.
@@ -47,7 +49,7 @@ def certificate_page(said: Mapping[str, Any]) -> bytes:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f'<meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f"<style>{STYLE} td {{ overflow-wrap: anywhere; }}</style></head><body>\n<h1>{title}</h1>\n"
+        f"<style>{STYLE} td {{ overflow-wrap: break-word; }}</style></head><body>\n<h1>{title}</h1>\n"
     )
     intro = (
         f"<p>{escape(name)} erased personal data on request. This page shows what pydp measured; the signed document "
@@ -128,7 +130,18 @@ def _list(title: str, items: Iterable[str]) -> str:
     return f"<h2>{title}</h2>\n<ul>{lines}</ul>\n" if lines else ""
 
 
+def _broken(text: str) -> str:
+    """Let long words, as digests are, break into pieces, and no others."""
+    words = (
+        "<wbr>".join(escape(word[at : at + _PIECE]) for at in range(0, len(word), _PIECE))
+        if len(word) > 2 * _PIECE
+        else escape(word)
+        for word in text.split(" ")
+    )
+    return " ".join(words)
+
+
 def _table(headings: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_broken(str(cell))}</td>" for cell in row) + "</tr>\n" for row in rows)
     return f"<table>{'<thead><tr>' + head + '</tr></thead>' if head else ''}<tbody>\n{body}</tbody></table>\n"
