@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pydp_cli.dp.local import LocalDebits
     from pydp_cli.policy.model import ColumnPolicy, Policy
+    from pydp_cli.subjects.guard import Refine
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -98,10 +99,13 @@ def anonymize(
     if purpose is not None and adhoc:
         raise UsageError("--purpose needs a policy that says what is allowed", hint="name one with -p")
     from pydp_cli.cli.rights import moment_of
-    from pydp_cli.subjects.guard import Guard, Refined
+    from pydp_cli.keys.keyring import utc_now
+    from pydp_cli.subjects.guard import Guard, Refined, UnlessHeld
     from pydp_cli.subjects.purpose import ForPurpose
 
-    steps = [] if purpose is None else [ForPurpose(loaded, purpose, moment_of(as_of))]
+    steps: list[Refine] = [] if purpose is None else [ForPurpose(loaded, purpose, moment_of(as_of))]
+    if in_place:
+        steps.insert(0, UnlessHeld(loaded, utc_now().date()))
     refine = None if adhoc else Refined((*steps, Guard(loaded, in_place=in_place)))
     debits = None if adhoc else _debits(loaded, opt.day_of(as_of))
     run_transformation(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ from pydp_cli.policy.identity_text import can_identify
 from pydp_cli.policy.model import Guard as Said
 from pydp_cli.policy.model import Identity, Policy
 from pydp_cli.subjects.catalogue import Key, catalogue_of
+from pydp_cli.subjects.holds import refuse_replacing
 from pydp_cli.subjects.suppression import Suppressed, identities_on_list, suppressed
 
 REASON = "erased before"
@@ -154,6 +156,20 @@ class Guard:
             for key in catalogue_of(self.policy).keys_of(name)
             if not key.other and key.column in schema.names and can_identify(schema.field(key.column).type)
         ]
+
+
+@dataclass(frozen=True)
+class UnlessHeld:
+    """Refuses to compile what is to take the place of a dataset, while a legal hold is on rows that it may have."""
+
+    policy: Policy
+    today: date
+
+    def __call__(self, pipeline: Pipeline, open_keyring: OpenKeyring) -> Pipeline:
+        """Ask the holds."""
+        del open_keyring
+        refuse_replacing(self.policy, pipeline.dataset, self.today)
+        return pipeline
 
 
 def guard_of(policy: Policy, name: str, *, by_default: bool = True) -> Said:

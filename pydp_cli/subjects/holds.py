@@ -239,6 +239,17 @@ def refuse_destruction(policy: Policy, today: date, what: str) -> None:
         )
 
 
+def refuse_replacing(policy: Policy, dataset: str, today: date) -> None:
+    """Refuse to put something else in the place of a dataset's files, while a row of theirs may be held."""
+    holds = [hold for hold in live_holds(policy, "erase", today) if not hold.datasets or dataset in hold.datasets]
+    if holds:
+        raise HoldBlocks(
+            f"replacing the data is refused while rows are held ({', '.join(hold.id for hold in holds)})",
+            place=f'dataset "{dataset}"',
+            hint="write to another place with -o, or have the hold lifted",
+        )
+
+
 def holds_on(held: HeldRows, files: Sequence[FileMatches], person: int) -> dict[str, dict[str, int]]:
     """Count for each hold and dataset how many rows of a person it keeps."""
     kept: dict[str, dict[str, int]] = {}
