@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydp_cli.keys.keyring import Keyring
     from pydp_cli.policy.model import Policy
     from pydp_cli.subjects.export import Exported, ExportRequest
-    from pydp_cli.subjects.resolve import Resolution
+    from pydp_cli.subjects.resolution import Resolution
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 

@@ -37,7 +37,8 @@ from pydp_cli.subjects.erase_actions import FileErasure, Known, erase_in_file, e
 from pydp_cli.subjects.erasures import COMMAND, Erasure, save, sealed
 from pydp_cli.subjects.holds import HeldRows, held_rows, holds_changed
 from pydp_cli.subjects.needles import Needles
-from pydp_cli.subjects.resolve import Progress, Resolution, resolve
+from pydp_cli.subjects.resolution import Resolution
+from pydp_cli.subjects.resolve import Progress, resolve
 from pydp_cli.subjects.scan import fingerprint
 from pydp_cli.subjects.subject import Subject
 

@@ -31,9 +31,9 @@ from pydp_cli.policy.model import Identity
 from pydp_cli.policy.rights import EraseRule
 from pydp_cli.subjects.catalogue import Catalogue, space_of
 from pydp_cli.subjects.done_cells import refuse_cells, without_what_is_done
+from pydp_cli.subjects.file_matches import FileMatches
 from pydp_cli.subjects.holds import HeldRows
 from pydp_cli.subjects.needles import Needles
-from pydp_cli.subjects.resolve import FileMatches
 from pydp_cli.subjects.row_values import rows_where, stored_schema
 
 Known = Mapping[str, Collection[str]]

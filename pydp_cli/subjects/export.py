@@ -26,8 +26,9 @@ from pydp_cli.subjects.bundle import Bundle, folder_bundle, zip_bundle
 from pydp_cli.subjects.bundle_pages import SHOWN_ROWS, Section, index_page, readme
 from pydp_cli.subjects.bundle_verify import verify_bundle
 from pydp_cli.subjects.catalogue import Catalogue
+from pydp_cli.subjects.file_matches import FileMatches
 from pydp_cli.subjects.processing import controller_of, processing_of
-from pydp_cli.subjects.resolve import FileMatches, Person, Resolution
+from pydp_cli.subjects.resolution import Person, Resolution
 from pydp_cli.subjects.rows import Collected, Left, Piece, Redaction, joined, take_rows
 from pydp_cli.subjects.search import in_order
 from pydp_cli.subjects.values import csv_rows, json_lines, shown_rows

@@ -30,7 +30,8 @@ from pydp_cli.pipeline.references import reference_key
 from pydp_cli.policy.model import Policy
 from pydp_cli.policy.rights import Blocked
 from pydp_cli.subjects.catalogue import Catalogue
-from pydp_cli.subjects.resolve import FileMatches, resolve
+from pydp_cli.subjects.file_matches import FileMatches
+from pydp_cli.subjects.resolve import resolve
 from pydp_cli.subjects.sealed_people import open_people, seal_people
 from pydp_cli.subjects.subject import Subject, parse_subjects
 

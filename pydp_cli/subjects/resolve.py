@@ -13,135 +13,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pydp_cli.datasets.locations import InputFile
-from pydp_cli.errors import LimitReached, Refused, TemporaryFailure
+from pydp_cli.errors import TemporaryFailure
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.physical import take_rows
 from pydp_cli.policy.identity_text import identity_text
 from pydp_cli.subjects.asked import AskedColumn
 from pydp_cli.subjects.catalogue import Catalogue, Key
+from pydp_cli.subjects.file_matches import (
+    NOTHING,
+    FileMatches,
+    as_first_reached,
+    matched,
+    matches_of,
+    renumbered,
+    unsearched,
+)
 from pydp_cli.subjects.known import Known, People, distinct_pairs
 from pydp_cli.subjects.parquet_prune import Wanted
-from pydp_cli.subjects.scan import Fingerprint, fingerprint
+from pydp_cli.subjects.resolution import MAX_IDENTITIES, Person, Resolution, Step, Verdict
 from pydp_cli.subjects.search import FileHits, Hits, Share, in_order, search_file, shares_of
 from pydp_cli.subjects.subject import Subject
 from pydp_cli.subjects.treated import Treated
 
-Verdict = Literal["found", "not found", "ambiguous", "limit"]
-MAX_IDENTITIES = 50
 MAX_ROUNDS = 100
 PRUNE_UP_TO = 10_000
-
-
-@dataclass(frozen=True)
-class FileMatches:
-    """The rows of one file that are of somebody looked for: position, whose, by which key, and whether a mention.
-
-    A row that is of several people is there once for each. Positions count from 0, in the order of the file.
-    """
-
-    dataset: str
-    file: InputFile
-    rows: pa.Int64Array
-    people: pa.Int32Array
-    mention: pa.BooleanArray
-    by: pa.Int8Array
-    keys: tuple[str, ...]
-    num_rows: int
-    fingerprint: Fingerprint | None
-
-    def of(self, person: int, *, mentions: bool = True) -> pa.Int64Array:
-        """Give the positions of one person's rows, each once and in order."""
-        order, people = self._by_person
-        chosen = order[np.searchsorted(people, person) : np.searchsorted(people, person, side="right")]
-        if not mentions:
-            chosen = chosen[~self.mention.to_numpy(zero_copy_only=False)[chosen]]
-        return pa.array(np.unique(self.rows.to_numpy()[chosen]))
-
-    @cached_property
-    def _by_person(
-        self,
-    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int32]]]:
-        people = self.people.to_numpy()
-        order = np.argsort(people, kind="stable")
-        return order, people[order]
-
-    def owned(self) -> pa.Int64Array:
-        """Give the positions of the rows that are anybody's own."""
-        return pa.array(np.unique(self.rows.filter(pc.invert(self.mention)).to_numpy()))
-
-
-@dataclass(frozen=True)
-class Step:
-    """How rows were reached: by a key of a dataset, how many rows, and the values of which spaces they gave."""
-
-    space: str
-    dataset: str
-    column: str
-    rows: int
-    gave: tuple[tuple[str, int], ...] = ()
-
-    def __str__(self) -> str:
-        given = ", ".join(f"{space} ({count:,})" for space, count in self.gave)
-        return f"{self.space} → {self.dataset}.{self.column}: {self.rows:,} rows" + (f", give {given}" if given else "")
-
-
-@dataclass(frozen=True)
-class Person:
-    """One person as resolved: the subjects (by number) that are this person, and the values they are known by."""
-
-    subjects: tuple[int, ...]
-    identities: dict[str, tuple[str, ...]] = field(repr=False)
-    rows: int
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """What was found, in `files`; `person_of[i]` is the place in `people` of the i-th subject that was asked for."""
-
-    people: tuple[Person, ...]
-    person_of: tuple[int, ...]
-    files: tuple[FileMatches, ...]
-    trail: tuple[Step, ...]
-    rounds: int
-
-    def of_dataset(self, dataset: str) -> list[FileMatches]:
-        """Give the matches of a dataset's files."""
-        return [matches for matches in self.files if matches.dataset == dataset]
-
-    def require_unambiguous(self) -> None:
-        """Refuse a person of whom it is not clear who they are; the trail tells how that came."""
-        for person in self.people:
-            if person.verdict == "limit":
-                raise LimitReached(
-                    f"more than {MAX_IDENTITIES} identifiers hang together: a value that people share may join them",
-                    hint="declare it under `shared:` of its identity; the trail shows where they came from",
-                )
-        spaces = sorted(self._ambiguous_spaces())
-        if spaces:
-            raise Refused(
-                f"it is not clear who this is: several {', '.join(spaces)} hang together",
-                hint="name the one that is meant with --subject, or use --merge if they are one person",
-            )
-
-    def _ambiguous_spaces(self) -> set[str]:
-        return {
-            space
-            for person in self.people
-            if person.verdict == "ambiguous"
-            for space, values in person.identities.items()
-            if len(values) > 1
-        }
 
 
 Progress = Callable[[str], None]
@@ -241,13 +142,13 @@ class _Search:
     def _note(self, name: str, path: str, found: list[tuple[Share, FileHits]], keys: tuple[Key, ...]) -> None:
         """Note what was found in a file, share by share."""
         parts = [self._match(hits, keys) for _, one in found for hits in one.hits]
-        table = _as_first_reached(pa.concat_tables(parts) if parts else _NOTHING, self.found.get((name, path)))
+        table = as_first_reached(pa.concat_tables(parts) if parts else NOTHING, self.found.get((name, path)))
         columns = tuple(key.column for key in keys)
         seen = found[0][1].fingerprint
         if any(one.fingerprint != seen for _, one in found):
             raise TemporaryFailure("the file changed while it was searched", place=path, hint="run again")
         num_rows = max(one.num_rows for _, one in found)
-        self.found[name, path] = _matches(name, found[0][0].file, table, columns, num_rows, seen=seen)
+        self.found[name, path] = matches_of(name, found[0][0].file, table, columns, num_rows, seen=seen)
 
     def _asked_of(self, key: Key) -> AskedColumn:
         known = self.known[key.space]
@@ -270,13 +171,13 @@ class _Search:
         hits = {key: found.whose[key.column] for key in keys}
         own = self._own(found, [hits[key] for key in keys if not key.other])
         self._learn(found, {key: hit for key, hit in hits.items() if not key.other}, own)
-        parts = [_part(found, own, [(at, hits[key]) for at, key in enumerate(keys)], mention=False)]
+        parts = [matched(found, own, [(at, hits[key]) for at, key in enumerate(keys)], mention=False)]
         for at, key in enumerate(keys):
             if key.other:
                 mentioned = pc.if_else(
                     pc.equal(own, hits[key]).fill_null(False), pa.scalar(None, pa.int32()), hits[key]
                 )
-                parts.append(_part(found, mentioned, [(at, mentioned)], mention=True))
+                parts.append(matched(found, mentioned, [(at, mentioned)], mention=True))
         for part in parts:
             for number in pc.unique(part.column("by")).to_pylist():
                 if keys[number] not in self.reached:
@@ -334,7 +235,7 @@ class _Search:
         places = {int(root): place for place, root in enumerate(np.unique(roots))}
         number_of = np.array([places[int(root)] for root in roots], np.int32)
         over_places = {places[root] for root in over if root in places}
-        files = tuple(_renumbered(matches, number_of, over_places) for matches in self._in_order())
+        files = tuple(renumbered(matches, number_of, over_places) for matches in self._in_order())
         rows: Counter[int] = Counter()
         for matches in files:
             values, counts = np.unique(matches.people.to_numpy(), return_counts=True)
@@ -356,7 +257,7 @@ class _Search:
     def _in_order(self) -> list[FileMatches]:
         """Give the matches of all files in the order of the catalogue; files that were not searched hold nothing."""
         return [
-            self.found.get((name, file.path)) or _unsearched(name, file)
+            self.found.get((name, file.path)) or unsearched(name, file)
             for name in self.catalogue.order
             for file in self.files[name]
         ]
@@ -390,68 +291,3 @@ class _Search:
             gave = tuple((space, count) for space, count in given.items() if count)
             steps.append(Step(key.space, key.dataset, key.column, rows, gave))
         return steps
-
-
-_NOTHING = pa.table(
-    {
-        "row": pa.array([], pa.int64()),
-        "person": pa.array([], pa.int32()),
-        "mention": pa.array([], pa.bool_()),
-        "by": pa.array([], pa.int8()),
-    }
-)
-
-
-def _part(found: Hits, owner: pa.Int32Array, hits: list[tuple[int, pa.Int32Array]], *, mention: bool) -> pa.Table:
-    """Write down the rows that have an owner, with the first key by which they were found."""
-    rows = pc.indices_nonzero(owner.is_valid())
-    if not len(rows):
-        return _NOTHING
-    by = pa.nulls(len(rows), pa.int8())
-    for at, hit in hits:
-        here = hit.take(rows).is_valid()
-        by = pc.coalesce(by, pc.if_else(here, pa.scalar(at, pa.int8()), pa.scalar(None, pa.int8())))
-    return pa.table(
-        {
-            "row": found.rows.take(rows),
-            "person": owner.take(rows),
-            "mention": pa.array(np.full(len(rows), mention)),
-            "by": by,
-        }
-    )
-
-
-def _as_first_reached(table: pa.Table, before: FileMatches | None) -> pa.Table:
-    """Let own rows that an earlier round found keep the key by which it did: that is how they were reached.
-
-    A mention keeps its column, for a row may mention several people, each in another one.
-    """
-    if before is None or not len(before.rows):
-        return table
-    own = pc.invert(before.mention)
-    first = before.by.filter(own).take(pc.index_in(table.column("row"), value_set=before.rows.filter(own)))
-    reached = pc.coalesce(first, table.column("by"))
-    return table.set_column(3, "by", pc.if_else(table.column("mention"), table.column("by"), reached))
-
-
-def _matches(
-    name: str, file: InputFile, table: pa.Table, keys: tuple[str, ...], num_rows: int, *, seen: Fingerprint | None
-) -> FileMatches:
-    row, person, mention, by = (table.column(column).combine_chunks() for column in _NOTHING.column_names)
-    return FileMatches(name, file, row, person, mention, by, keys, num_rows, seen)
-
-
-def _unsearched(name: str, file: InputFile) -> FileMatches:
-    """Stand for a file in which nothing was looked for, because nothing is known that it could hold."""
-    return _matches(name, file, _NOTHING, (), -1, seen=fingerprint(file))
-
-
-def _renumbered(
-    matches: FileMatches, number_of: np.ndarray[tuple[int], np.dtype[np.int32]], dropped: set[int]
-) -> FileMatches:
-    """Name people by their place; those over the limit have no rows."""
-    people = pa.array(number_of[matches.people.to_numpy()], pa.int32())
-    table = pa.table([matches.rows, people, matches.mention, matches.by], names=_NOTHING.column_names)
-    if dropped:
-        table = table.filter(pc.invert(pc.is_in(people, value_set=pa.array(sorted(dropped), pa.int32()))))
-    return _matches(matches.dataset, matches.file, table, matches.keys, matches.num_rows, seen=matches.fingerprint)

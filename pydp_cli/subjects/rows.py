@@ -23,7 +23,8 @@ from pydp_cli.pipeline.head import read_head
 from pydp_cli.pipeline.readable import Readable, index_columns, readable
 from pydp_cli.policy.identity_text import identity_text
 from pydp_cli.subjects.catalogue import Catalogue
-from pydp_cli.subjects.resolve import FileMatches, Person
+from pydp_cli.subjects.file_matches import FileMatches
+from pydp_cli.subjects.resolution import Person
 from pydp_cli.subjects.scan import fingerprint
 
 FEW_ROWS = 1 << 13
