@@ -94,7 +94,7 @@ def _environment():
 
 def _struck_python(said):
     """Tell whether the fault struck the interpreter while it started or imported, before code of ours could meet it."""
-    starting = b"Fatal Python error" in said or b"<frozen site>" in said
+    starting = b"Fatal Python error" in said or b"<frozen site>" in said or b"cannot open shared object file" in said
     return starting or b"<frozen importlib" in said.rsplit(b"Traceback", 1)[1]
 
 
