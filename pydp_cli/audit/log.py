@@ -220,7 +220,10 @@ class _Writer:
 
     def _know_key(self, signer: Signer) -> None:
         vkey = Verifier(self.origin, signer.public).to_text()
-        known = self.folder.keys.read_text().splitlines() if self.folder.keys.exists() else []
+        try:
+            known = self.folder.keys.read_text(encoding="utf-8").splitlines() if self.folder.keys.exists() else []
+        except UnicodeDecodeError:  # it was altered: `verify` tells, and what is recorded goes on
+            return
         if vkey not in known:
             replace_file(self.folder.keys, "\n".join([*known, vkey]) + "\n")
 

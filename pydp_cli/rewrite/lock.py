@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydp_cli.errors import Locked
+from pydp_cli.datasets.staging_files import output_error
+from pydp_cli.errors import Locked, OutputError
 
 LOCK_NAME = "run.lock"
 _POLL_SECONDS = 0.2
@@ -21,10 +22,16 @@ _POLL_SECONDS = 0.2
 def run_lock(state_dir: Path, command: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold the lock of a state folder, made 0700 where it is missing.
 
-    Raises `Locked` where another run still holds it after `wait_seconds`.
+    Raises `Locked` where another run still holds it after `wait_seconds`, and `OutputError` where there can be no such
+    folder.
     """
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise OutputError("the state folder is no folder", place=str(state_dir), hint="see `state:`") from None
+    except OSError as error:
+        raise output_error(error, str(state_dir)) from error
     try:
         _acquire(descriptor, state_dir, time.monotonic() + wait_seconds)
         holder = {"command": command, "host": socket.gethostname(), "pid": os.getpid()}

@@ -376,3 +376,13 @@ def test_a_line_reads_back_only_as_it_is_written(tmp_path):
     assert read_line(line) is not None
     assert read_line(line.replace(b'":', b'": ', 1)) is None
     assert read_line(b"[]") is None
+
+
+def test_a_list_of_keys_that_was_altered_stops_no_recording_and_is_told(tmp_path, signer):
+    write(tmp_path, 3, signer)
+    keys = folder_of(tmp_path).keys
+    keys.write_bytes(b"\xff\xfe not a list \x00")
+    write(tmp_path, 2, signer)
+    assert len(list(entries(tmp_path))) == 6  # with the first, which names the log
+    assert keys.read_bytes() == b"\xff\xfe not a list \x00"
+    assert "malformed" in kinds(verify(tmp_path))

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from pydp_cli.errors import Locked
-from pydp_cli.rewrite.lock import run_lock
+from pydp_cli.errors import Locked, OutputError
+from pydp_cli.rewrite.lock import is_locked, run_lock
 
 HOLD = """
 import sys, pathlib
-from pydp_cli.rewrite.lock import run_lock
+from pydp_cli.rewrite.lock import is_locked, run_lock
 with run_lock(pathlib.Path(sys.argv[1]), "purge"):
     print("held", flush=True)
     sys.stdin.read()
@@ -49,3 +49,18 @@ def test_the_lock_of_a_killed_run_is_free(tmp_path, holder):
     holder.wait()
     with run_lock(tmp_path / "state", "erase"):
         assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("state", ["file", "file/below", "link", "name" * 100])
+def test_what_can_be_no_state_folder_is_told(tmp_path, state):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(OutputError), run_lock(tmp_path / state, "purge"):
+        pass
+
+
+def test_whether_a_run_is_under_way(tmp_path):
+    assert not is_locked(tmp_path / "state")
+    with run_lock(tmp_path / "state", "purge"):
+        assert is_locked(tmp_path / "state")
+    assert not is_locked(tmp_path / "state")
