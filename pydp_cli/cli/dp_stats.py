@@ -12,7 +12,7 @@ import typer
 
 from pydp_cli.cli import options as opt
 from pydp_cli.cli.arrow import load_arrow
-from pydp_cli.cli.render import note, print_json, print_table
+from pydp_cli.cli.render import fits, note, print_json, print_table
 from pydp_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -338,7 +338,7 @@ def _opened(state: Path, witness: Witness) -> Ledger:
 def _show(
     released: dict[str, Any], output: str | None, html: str | None, *, json: bool, force: bool, quiet: bool
 ) -> None:
-    from pydp_cli.dp.outputs import table_rows, write_table
+    from pydp_cli.dp.outputs import long_rows, table_rows, write_table
     from pydp_cli.dp.wording import promises
 
     if html is not None:
@@ -352,7 +352,8 @@ def _show(
     elif json:
         print_json(released)
     else:
-        print_table(table_rows(released))
+        wide = table_rows(released)
+        print_table(wide if fits(wide) else long_rows(released))
     if not quiet and not json and output != "-":
         print(file=sys.stderr)
         for sentence in promises(released):

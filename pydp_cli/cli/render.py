@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
+from shutil import get_terminal_size
 from typing import IO, Any
 
 from pydp_cli.errors import PolicyError, PydpError
@@ -90,6 +91,14 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         ]
         text = "  ".join(padded).rstrip()
         print(styled(text, BOLD, sys.stdout) if number == 0 else text)
+
+
+def fits(rows: list[dict[str, Any]]) -> bool:
+    """Tell whether a table of records is no wider than the terminal; where there is none, than 80 characters."""
+    if not rows:
+        return True
+    widths = [max(len(name), *(len(_cell(row[name])) for row in rows)) for name in rows[0]]
+    return sum(widths) + 2 * (len(widths) - 1) <= get_terminal_size((80, 24)).columns
 
 
 def _cell(value: Any) -> str:

@@ -50,10 +50,10 @@ class Drawn:
             self._drawn[kind, feature] = self.mechanism(kind, feature).add_noise(exact)
         return self._drawn[kind, feature]
 
-    def count(self, kind: str) -> float:
+    def count(self, kind: str) -> int:
         """Give people or rows so that there are not more people than rows, where both are drawn.
 
-        Numbers that contradict each other become their mean, each weighted by how sure it is.
+        Numbers that contradict each other become their mean, each weighted by how sure it is, as a whole number.
         """
         if not (self.has("people", None) and self.has("rows", None)):
             return self.number(kind)
@@ -61,7 +61,7 @@ class Drawn:
         if people <= rows:
             return people if kind == "people" else rows
         unsure, other = (self.mechanism(one).standard_deviation ** 2 for one in ("people", "rows"))
-        return (people * other + rows * unsure) / (unsure + other)
+        return round((people * other + rows * unsure) / (unsure + other))
 
     def bins(self, feature: Feature) -> list[int]:
         """Give noisy counts of a column's bins."""

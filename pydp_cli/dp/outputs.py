@@ -29,6 +29,22 @@ def table_rows(release: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def long_rows(release: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give a line for each number: what `table_rows` gives, for paper and terminals that are not wide enough for it."""
+    return [
+        {
+            **{group: row[group] for group in release["groups"]},
+            "statistic": name,
+            "value": shown(row[name]),
+            "from": shown(row[f"{name}_low"]),
+            "to": shown(row[f"{name}_high"]),
+        }
+        for name in release["names"]
+        for row in release["rows"]
+        if row[name] is not None
+    ]
+
+
 def shown(value: float) -> str:
     """Write a number for people: thousands apart, no more digits than it has."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from pydp_cli.dp.outputs import shown, table_rows
+from pydp_cli.dp.outputs import long_rows, shown
 from pydp_cli.dp.wording import promises
 
 BAR, GAP, LABEL, WIDTH, NUMBER = 18, 12, 150, 340, 190
@@ -21,8 +21,8 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem } figure { mar
 svg { width: 100%; height: auto } svg text { fill: var(--ink); font-size: 13px }
 .bar { fill: var(--bar) } .error { stroke: var(--line); stroke-width: 1.5; fill: none } .axis { stroke: var(--rule) }
 div.table { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { border-bottom: 1px solid var(--rule); padding: .3rem .6rem; text-align: right } th:first-child,
-td:first-child { text-align: left }
+th, td { border-bottom: 1px solid var(--rule); padding: .3rem .6rem; text-align: left }
+th:nth-last-child(-n+3), td:nth-last-child(-n+3) { text-align: right } tr { break-inside: avoid }
 """
 
 
@@ -83,10 +83,10 @@ def _short(label: str) -> str:
 
 
 def _table(release: dict[str, Any]) -> str:
-    headings = [*release["groups"], *release["names"]]
+    headings = [*release["groups"], "statistic", "value", "from", "to"]
     lines = "".join(
         "<tr>" + "".join(f"<td>{escape(str(row[name]))}</td>" for name in headings) + "</tr>\n"
-        for row in table_rows(release)
+        for row in long_rows(release)
     )
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
     return f'<div class="table"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}</tbody>\n</table></div>'

@@ -288,3 +288,15 @@ def test_no_line_of_a_person_decides_whether_a_run_succeeds_or_what_it_says(shop
     released = json.loads(ran.out)
     assert [row["g"] for row in released["rows"]] == ["A", "B"]
     assert abs(released["rows"][0]["count"] - 100) < 30
+
+
+def test_a_table_that_is_too_wide_has_a_line_for_each_number(shop, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = shop.pydp("dp-stats", "--query", "revenue", "-q").out.splitlines()
+    assert narrow[0].split() == ["country", "statistic", "value", "from", "to"]
+    assert max(map(len, narrow)) <= 80
+    assert len(narrow) == 1 + 3 * 11
+    monkeypatch.setenv("COLUMNS", "400")
+    wide = shop.pydp("dp-stats", "--query", "revenue", "-q").out.splitlines()
+    assert len(wide) == 1 + 3
+    assert wide[0].split()[:3] == ["country", "orders", "people"]
