@@ -234,6 +234,14 @@ def _partitions(policy: Policy, name: str, dataset: DatasetPolicy) -> Iterator[P
             hint="partition by something else; a name cannot be erased without moving the file",
             severity="warning",
         )
+        rule = dataset.erase
+        changes = rule is not None and rule.action not in {"delete_row", "keep", "review"}
+        if rule is not None and changes and (column in rule.set or not rule.set):
+            yield Problem(
+                f'`erase` of "{name}" puts something else in "{column}", which is in the names of folders',
+                place=policy.place_of("datasets", name, "erase"),
+                hint="let it delete the rows, or partition by something else",
+            )
 
 
 def _unclaimed(policy: Policy) -> Iterator[Problem]:

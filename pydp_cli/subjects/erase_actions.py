@@ -135,6 +135,7 @@ def erase_in_file(
         for hold, count in more.items():
             held_counts[hold] = held_counts.get(hold, 0) + count
     makes = {} if rule.action == "delete_row" else _Maker(catalogue, name, matches.file, known, keyring).of_rule(rule)
+    _refuse_folders(matches, {*(makes if len(chosen) else ()), *(one for one, rows in mentions.items() if len(rows))})
     edits = _edits(chosen, mentions, makes, delete=rule.action == "delete_row")
     putting = [column for column, make in makes.items() if make is not _nulls] if len(chosen) else []
     refuse_cells(catalogue.policy, name, matches.file, putting, keyring)
@@ -153,6 +154,16 @@ def shown_path(catalogue: Catalogue, matches: FileMatches, needles: Needles) -> 
         else needles.masked(unquote(part), part)
         for part in path.split("/")
     )
+
+
+def _refuse_folders(matches: FileMatches, columns: Collection[str]) -> None:
+    """Refuse to put something else where the name of a folder is the value."""
+    for column in sorted(set(columns) & set(matches.file.partition_columns)):
+        raise UsageError(
+            f'"{column}" is in the names of folders, where nothing else can be put',
+            place=f'dataset "{matches.dataset}"',
+            hint="let `erase:` delete the rows, or partition by something else",
+        )
 
 
 def _is_named_after_people(catalogue: Catalogue, matches: FileMatches) -> bool:

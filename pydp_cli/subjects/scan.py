@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pydp_cli.datasets.csv_dialect import CsvOptions
 from pydp_cli.datasets.csv_read import CsvChunk
@@ -20,7 +21,7 @@ from pydp_cli.datasets.parquet_read import ParquetSource
 from pydp_cli.errors import InputError
 from pydp_cli.pipeline.head import read_head
 from pydp_cli.pipeline.physical import take_rows
-from pydp_cli.policy.identity_text import check_type
+from pydp_cli.policy.identity_text import check_type, plain_text
 from pydp_cli.subjects.parquet_prune import Wanted, groups_of_interest
 
 BATCH_ROWS = 1 << 17
@@ -28,6 +29,8 @@ MERGED_ROWS = 1 << 20
 """Rows that are looked up together: what is looked for is hashed once for each look-up."""
 FOUND_IN_BYTES = 8
 """So many values are looked for in the bytes of a text file before it is parsed; more cost as much as parsing."""
+NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+"""How Hive and Spark name the folder of the rows without a value."""
 Fingerprint = tuple[int, int, int]
 
 
@@ -101,9 +104,10 @@ def scan_keys(
         _check_columns(source, file, columns)
         partitions = {name: file.partition_columns[name] for name in columns if name in file.partition_columns}
         stored = [name for name in columns if name not in partitions]
+        doubled = [name for name in partitions if name in source.schema.names]
         head = None if isinstance(source, ParquetSource) else read_head(source)
         made = None if decode is None else decode(source.schema, None if head is None else head.batch, stored)
-        needed = list(dict.fromkeys([*stored, *(made.needs if made is not None else ())]))
+        needed = list(dict.fromkeys([*stored, *doubled, *(made.needs if made is not None else ())]))
         sought = None if made is not None or partitions else wanted
         if head is not None:
             batches = _text_batches(head.chunks(), needed, sought)
@@ -124,8 +128,23 @@ def scan_keys(
                 for name in stored
             }
             for name, value in partitions.items():
-                found[name] = pa.array([value], pa.string()).take(pa.array(np.zeros(batch.num_rows, np.int32)))
+                known = None if value == NULL_FOLDER else value
+                if name in doubled:
+                    _refuse_other_values(batch.column(name), known, f'{file.path}, column "{name}"')
+                found[name] = pa.array([known], pa.string()).take(pa.array(np.zeros(batch.num_rows, np.int32)))
             yield KeyBatch(start, found, whole.num_rows, rows)
+
+
+def _refuse_other_values(column: pa.Array, value: str | None, place: str) -> None:
+    """Refuse rows that say something else than their folder: one of both is somebody else."""
+    text = plain_text(column)
+    others = text.is_valid() if value is None else pc.invert(pc.equal(text, value).fill_null(False))
+    if others.true_count:
+        raise InputError(
+            "some rows have another value than the name of their folder",
+            place=place,
+            hint="move them, or set them right",
+        )
 
 
 def taken(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:

@@ -315,6 +315,19 @@ def test_a_file_named_after_a_person_is_told_without_the_name(shop):
         assert "anna" not in told.lower()
 
 
+@pytest.mark.parametrize("rule", ["pseudonymise", "{action: mask, set: {customer_id: null}, because: law}"])
+def test_nothing_can_be_put_in_the_names_of_folders(shop, rule):
+    logs = f"  logs:\n    path: data/logs\n    identifiers: {{customer_id: customer_id}}\n    erase: {rule}\n"
+    shop.write("pydp.yml", shop.read("pydp.yml").replace("  items:\n", f"{logs}    other_columns: keep\n  items:\n"))
+    folder = shop.path("data/logs/customer_id=1")
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"page": ["a"]}), folder / "x.parquet")
+    checked = shop.pydp("policy", "check")
+    assert (checked.code, 'puts something else in "customer_id"' in checked.err) == (2, True)
+    planned = shop.pydp(*ANNA, "--plan", "plan.json")
+    assert (planned.code, '"customer_id" is in the names of folders' in planned.err) == (2, True)
+
+
 def test_an_open_reader_keeps_what_it_reads(shop):
     with shop.path("data/orders/all.csv").open() as reader:
         assert erase(shop).code == 0

@@ -386,3 +386,30 @@ def test_batches_agree_with_the_definition(tmp_path, seed):
     for number, pair in enumerate(given):
         mine = {(name, row) for name, _, row in rows_of(found, number)}
         assert mine == slow_resolve(tables, keys, pair)
+
+
+def partitioned(company, **folders):
+    """Keep a dataset in folders named after customers, with a note of the address that they wrote from."""
+    text = "  seen:\n    path: data/seen\n    identifiers: {customer_id: customer_id, email: email}\n"
+    company.change_policy("  items:\n", text + "    other_columns: keep\n  items:\n")
+    for value, table in folders.items():
+        company.write(f"data/seen/customer_id={value}/a.parquet", pa.table(table))
+
+
+def test_the_folder_of_rows_without_a_value_joins_nobody(company):
+    """Hive and Spark have a name for it, which is nobody's."""
+    others = ["bo@example.com", "x@example.com", "anna@example.com", None]
+    partitioned(company, __HIVE_DEFAULT_PARTITION__={"email": others})
+    found = company.find("email=anna@example.com")
+    assert rows_of(found) == sorted([*ANNA, ("seen", "a.parquet", 2)])
+    assert found.people[0].identities["customer_id"] == ("1",)
+
+
+@pytest.mark.parametrize("values", [[1, 1], [1, 2], [1, None], [2, 2]])
+def test_rows_must_say_what_the_name_of_their_folder_says(company, values):
+    partitioned(company, **{"1": {"email": pa.nulls(2, pa.string()), "customer_id": values}})
+    if values == [1, 1]:
+        assert len(rows_of(company.find("customer_id=1"))) == len(ANNA) + 2
+    else:
+        with pytest.raises(InputError, match="another value than the name of their folder"):
+            company.find("customer_id=2")
