@@ -24,6 +24,7 @@ from pydp_cli.keys.secret import Secret
 from pydp_cli.keys.subject_store import Connection, Row
 
 WRAPPING_BYTES = 64
+MOST_REMEMBERED = 200_000
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,20 @@ class Opened:
 
 @dataclass(frozen=True)
 class SubjectKeys:
-    """A store and the key of its epoch. It travels to workers; each call opens the file anew."""
+    """A store and the key of its epoch. It travels to workers; each call opens the file anew.
+
+    Keys that cells named are remembered for the columns and rows that follow, as long as they are not too many.
+    """
 
     path: Path
     store: bytes
     epoch: bytes
     wrapping: Secret = field(repr=False)
+    _named: dict[bytes, Secret] = field(default_factory=dict, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type[SubjectKeys], tuple[Path, bytes, bytes, Secret]]:
+        """Leave what was remembered behind."""
+        return SubjectKeys, (self.path, self.store, self.epoch, self.wrapping)
 
     def find(self, people: Iterable[bytes]) -> dict[bytes, PersonKey]:
         """Give the keys of those people who have one."""
@@ -70,12 +79,20 @@ class SubjectKeys:
 
     def open(self, handles: Iterable[bytes]) -> Opened:
         """Give the keys that cells name."""
-        wanted = list(dict.fromkeys(handles))
-        with store.open_store(self.path) as connection:
-            self._check(connection)
-            rows = store.unwrap(list(store.of_handles(connection, wanted)), self.wrapping, self.store, self.path)
-            keys = {handle: Secret(key) for _, handle, key in rows}
-            gone = store.gone_of(connection, (handle for handle in wanted if handle not in keys))
+        asked = dict.fromkeys(handles)
+        keys = {handle: key for handle in asked if (key := self._named.get(handle)) is not None}
+        wanted = [handle for handle in asked if handle not in keys]
+        gone: dict[bytes, str] = {}
+        if wanted:
+            with store.open_store(self.path) as connection:
+                self._check(connection)
+                rows = store.unwrap(list(store.of_handles(connection, wanted)), self.wrapping, self.store, self.path)
+                new = {handle: Secret(key) for _, handle, key in rows}
+                gone = store.gone_of(connection, (handle for handle in wanted if handle not in new))
+            if len(self._named) > MOST_REMEMBERED:
+                self._named.clear()
+            self._named.update(new)
+            keys |= new
         return Opened(keys, gone)
 
     def reference_ids(self) -> list[bytes]:

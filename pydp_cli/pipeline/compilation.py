@@ -15,6 +15,7 @@ from pydp_cli.pipeline.model import KeyUse
 from pydp_cli.policy.column_types import dense_type
 from pydp_cli.policy.model import DatasetPolicy, Policy
 from pydp_cli.transforms.cells import OnError
+from pydp_cli.transforms.encrypt_for_people import KeysOfRows
 from pydp_cli.transforms.types import is_text
 
 
@@ -89,6 +90,8 @@ class Compilation:
     as_of: date
     decryption: Decryption = field(default_factory=Decryption)
     rehearse: bool = False
+    people: dict[str, KeysOfRows] = field(default_factory=dict)
+    """What gives rows the keys of their people, for each column that names them; columns of cells share it."""
 
 
 def logical_schema(dataset: DatasetPolicy, schema: pa.Schema) -> pa.Schema:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pydp_cli.errors import KeyringError, UsageError, WrongKey
@@ -34,20 +33,22 @@ class PeopleKeys:
     references: tuple[ReferenceKey, ...]
     identity: Identity | None
     _met: dict[bytes, PersonKey] = field(default_factory=dict, repr=False, compare=False)
+    _last: list[tuple[pa.Array, RowKeys]] = field(default_factory=list, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[type[PeopleKeys], tuple[SubjectKeys, tuple[ReferenceKey, ...], Identity | None]]:
         """Leave what was remembered behind."""
         return PeopleKeys, (self.keys, self.references, self.identity)
 
-    def of_rows(self, people: pa.Array, needed: npt.NDArray[np.bool_]) -> RowKeys:
-        """Give the key of each row's person; a person who has none gets one. Rows that need none have -1."""
-        text = identity_text(people, self.identity)
-        if not needed.all():
-            text = pa.compute.if_else(pa.array(needed), text, pa.scalar(None, text.type))
-        distinct = text.dictionary_encode()
+    def of_rows(self, people: pa.Array) -> RowKeys:
+        """Give the key of each row's person; a person who has none gets one. Rows that are nobody's have -1."""
+        if self._last and self._last[0][0] is people:  # another column of the same rows
+            return self._last[0][1]
+        distinct = identity_text(people, self.identity).dictionary_encode()
         found = self._of(distinct.dictionary)
         of_row = distinct.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        return RowKeys(self.keys.store, [one.handle for one in found], [one.key for one in found], of_row)
+        keys = RowKeys(self.keys.store, [one.handle for one in found], [one.key for one in found], of_row)
+        self._last[:] = [(people, keys)]
+        return keys
 
     def _of(self, values: pa.StringArray) -> list[PersonKey]:
         newest, *older = self.references
@@ -71,9 +72,8 @@ class PeopleKeys:
 class RehearsedKeys:
     """Gives each row a key that nobody keeps, for showing what a run would do."""
 
-    def of_rows(self, people: pa.Array, needed: npt.NDArray[np.bool_]) -> RowKeys:
+    def of_rows(self, people: pa.Array) -> RowKeys:
         """Give the same key to all."""
-        del needed
         nobody = identity_text(people).is_null().to_numpy(zero_copy_only=False)
         key, handle, store = token_bytes(SECRET_BYTES), token_bytes(HANDLE_BYTES), token_bytes(ID_BYTES)
         return RowKeys(store, [handle], [key], np.where(nobody, -1, 0))
@@ -81,7 +81,9 @@ class RehearsedKeys:
 
 def keys_for(compilation: Compilation, person: str) -> KeysOfRows:
     """Give what finds the keys of the people whom a column names; makes the store where there is none."""
-    policy, ring = compilation.policy, compilation.keyring
+    policy, ring, met = compilation.policy, compilation.keyring, compilation.people
+    if person in met:
+        return met[person]
     if compilation.rehearse:
         return RehearsedKeys()
     if not isinstance(ring, Keyring):
@@ -93,7 +95,8 @@ def keys_for(compilation: Compilation, person: str) -> KeysOfRows:
         keys = open_subject_keys(path, ring)
     else:
         ring, keys = create_subject_keys(path, ring)
-    return PeopleKeys(keys, tuple(_references(keys, ring, space)), policy.identities.get(space))
+    met[person] = PeopleKeys(keys, tuple(_references(keys, ring, space)), policy.identities.get(space))
+    return met[person]
 
 
 def digests_of(keys: SubjectKeys, ring: Keyring, people: Iterable[Mapping[str, Iterable[str]]]) -> list[bytes]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pydp_cli.crypto import base64_column
@@ -24,8 +23,8 @@ __all__ = ["EncryptForPeople", "KeysOfRows", "RowKeys"]
 class KeysOfRows(Protocol):
     """What gives each row the key of its person, by a column of identifiers."""
 
-    def of_rows(self, people: pa.Array, needed: npt.NDArray[np.bool_]) -> RowKeys:
-        """Give the keys, durable already, of those rows that need one."""
+    def of_rows(self, people: pa.Array) -> RowKeys:
+        """Give the keys, durable already, of all rows that are somebody's."""
         ...
 
 
@@ -46,7 +45,7 @@ class EncryptForPeople:
         needed = np.ones(len(column), np.bool_)
         if not self.plaintext.nulls and column.null_count:
             needed = column.is_valid().to_numpy(zero_copy_only=False)
-        keys = self.keys.of_rows(rows.original(self.person), needed)
+        keys = self.keys.of_rows(rows.original(self.person))
         nobody = np.flatnonzero(needed & (keys.of_row < 0))
         if len(nobody):
             raise BadValue(
