@@ -18,9 +18,10 @@ _ANY = Identity()
 def identity_text(column: pa.Array, identity: Identity | None = None) -> pa.StringArray:
     """Give a column of identifiers as text in which equal people have equal values.
 
-    Null stays null; an empty value and a value that people share become null, because neither joins anybody. Values
-    of whole-number identities lose leading zeros and a fraction of zeros, so that 7, 7.00 and "007" are one; without
-    a declared type, text stays as it is. Bytes that are text in UTF-8 are that text: some writers do not say so.
+    Null stays null; an empty or blank value, no number (NaN) and a value that people share become null, because none
+    of them joins anybody. Values of whole-number identities lose leading zeros and a fraction of zeros, so that 7, 7.00
+    and "007" are one; without a declared type, text stays as it is. Bytes that are text in UTF-8 are that text: some
+    writers do not say so.
     """
     chosen = identity or _ANY
     if pa.types.is_dictionary(column.type):
@@ -33,8 +34,12 @@ def identity_text(column: pa.Array, identity: Identity | None = None) -> pa.Stri
     if chosen.type is not None and pa.types.is_integer(chosen.type):
         text = pc.replace_substring_regex(_without_fraction(text), r"^\s*\+?0*([0-9]+)\s*$", r"\1")
     text = normalize(text, chosen.normalize)
-    never = pa.array(["", *_shared(chosen)], pa.string())
-    return pc.if_else(pc.is_in(text, value_set=never), pa.scalar(None, pa.string()), text)
+    never = pc.or_(pc.equal(text, ""), pc.utf8_is_space(text))
+    if chosen.shared:
+        never = pc.or_(never, pc.is_in(text, value_set=pa.array(_shared(chosen), pa.string())))
+    if pa.types.is_floating(dense.type):
+        never = pc.or_(never, pc.is_nan(dense.cast(pa.float64())))
+    return pc.if_else(never, pa.scalar(None, pa.string()), text)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

@@ -413,3 +413,22 @@ def test_rows_must_say_what_the_name_of_their_folder_says(company, values):
     else:
         with pytest.raises(InputError, match="another value than the name of their folder"):
             company.find("customer_id=2")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([77.0, float("nan"), float("nan"), None]),
+        pa.array([77.0, float("nan"), float("nan"), None], pa.float32()),
+        pa.array(["77", " ", " ", "\t\n"]),
+        pa.array(["77", "\u00a0\u2003", "\u00a0\u2003", ""]),
+    ],
+    ids=["nan", "nan32", "blank", "unicode blanks"],
+)
+def test_what_is_no_value_joins_nobody(company, ids):
+    """Pandas writes NaN where a number is missing; forms are filled in with a blank."""
+    emails = ["a@example.org", "anna@example.com", "x@example.com", "y@example.com"]
+    company.write("data/customers/c.parquet", pa.table({"id": ids, "email": emails}))
+    found = company.find("email=anna@example.com")
+    assert [row for row in rows_of(found) if row[1] == "c.parquet"] == [("customers", "c.parquet", 1)]
+    assert found.people[0].identities["customer_id"] == ("1",)
