@@ -98,6 +98,8 @@ class _Scan:
             root = os.path.realpath(os.path.join(base, root_of(dataset.path, self.policy)))  # noqa: PTH118
             deep = not f"{base}/".startswith(f"{root.rstrip('/')}/")  # what is above the policy is not its own
             yield from _walk(root, seen, deep=deep, without=state)
+        for folder in sorted({os.path.dirname(path) for path in claimed}):  # noqa: PTH120 - where links lead to
+            yield from _walk(folder, seen, deep=False, without=state)
         yield from _walk(os.path.join(state, "quarantine"), seen, deep=True, without="")  # noqa: PTH118
 
     def _named(self, path: str, dataset: str) -> Iterator[Residue]:

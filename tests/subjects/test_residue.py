@@ -219,6 +219,13 @@ def test_copies_and_files_that_no_dataset_claims(company, name):
     assert ("copy that a program left" in what) == name.endswith(("~", ".bak", ".swp"))
 
 
+def test_copies_beside_what_a_link_leads_to(company):
+    company.write("elsewhere/all.csv~", f"id,customer_id,email,total\no1,9,{ZOE},1\n")
+    company.write("elsewhere/more.csv", "id,customer_id,email,total\no7,9,,1\n")
+    (company.folder / "data/orders/more.csv").symlink_to("../../elsewhere/more.csv")
+    assert [path for path, _, _ in scan(company)] == ["elsewhere/all.csv~"]
+
+
 def test_a_short_identifier_is_found_in_the_columns_of_its_name_only(company):
     company.write("data/orders/old.csv~", "id,customer_id\no1,77\n")
     company.write("data/orders/prices.csv~", "what,price\nlamp,77\n")
