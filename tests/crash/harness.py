@@ -16,6 +16,9 @@ CALLS += ("unlink", "unlinkat", "link", "linkat")
 SWEEP = os.environ.get("PYDP_CRASH_SWEEP") == "1"
 """Whether every call is struck in every way, which takes long; else a sample of them."""
 
+_HERE = re.compile(r"AT_FDCWD<[^>]*>")
+"""How strace shows the folder that paths begin in, whatever the path."""
+
 _LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)$")
 
 
@@ -49,6 +52,7 @@ def calls_on(folder, command):
         if match is None:
             continue
         process, call, rest = match.groups()
+        rest = _HERE.sub("", rest)
         main = main or process
         if process != main:
             continue
@@ -94,7 +98,8 @@ def _environment():
 
 def _struck_python(said):
     """Tell whether the fault struck the interpreter while it started or imported, before code of ours could meet it."""
-    starting = b"Fatal Python error" in said or b"<frozen site>" in said or b"cannot open shared object file" in said
+    ours = re.findall(rb'File "[^"]*/pydp_cli/[^"]*", line \d+, in (\S+)', said)
+    starting = b"Fatal Python error" in said or all(name == b"<module>" for name in ours)
     return starting or b"<frozen importlib" in said.rsplit(b"Traceback", 1)[1]
 
 
