@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pydp_cli.datasets.edits import Edited, Edits, Replacement, Rows
 from pydp_cli.datasets.parquet_categories import GoneCategories, gone_categories, without
 from pydp_cli.datasets.parquet_columns import editable
-from pydp_cli.datasets.parquet_footer import footer_bytes, row_group_layout
+from pydp_cli.datasets.parquet_footer import ColumnLayout, footer_bytes, row_group_layout
 from pydp_cli.datasets.parquet_layout import writer_options
 from pydp_cli.datasets.parquet_pages import peek_page_header
 from pydp_cli.datasets.parquet_read import Layout, ParquetSource, open_parquet
@@ -40,6 +40,7 @@ _ENCODINGS, _PATH, _UNCOMPRESSED, _COMPRESSED, _DICTIONARY, _STATISTICS, _BLOOM 
 # SchemaElement
 _TYPE, _LENGTH, _REPETITION, _CHILDREN, _CONVERTED, _SCALE, _LOGICAL = 1, 2, 3, 5, 6, 7, 10
 _PLAIN_DICTIONARY = 2  # of Encoding
+_DELTA = "DELTA_BINARY_PACKED"
 _DECIMAL, _TIME, _TIMESTAMP = 5, 7, 8  # of LogicalType
 _UNITS = {7: 1, 9: 1, 8: 2, 10: 2}  # of ConvertedType: milliseconds are 1, microseconds 2, as in TimeUnit
 _INT32, _INT64, _FIXED = 1, 2, 7  # of Type
@@ -220,6 +221,9 @@ class _Edit:
         options = writer_options(schema, _Like(pa.schema([root.field]), like, (rows,)), treated=None)
         paths = list(options["compression"]) if isinstance(options["compression"], dict) else []
         stored = dict(zip(paths, (chunk[_META] for chunk in old), strict=True))
+        if any(map(_is_decimal_of_integers, root.elements)):
+            encodings = {path: _DELTA for path, one in zip(paths, layout, strict=True) if _is_delta(one)}
+            options["column_encoding"] = {**options.get("column_encoding", {}), **encodings} or None
         dictionaries = [self._page_bytes(meta[_DICTIONARY]) for meta in stored.values() if meta.get(_DICTIONARY)]
         return options | {
             "store_schema": False,
@@ -349,6 +353,10 @@ def _is_decimal(element: Struct) -> bool:
 
 def _is_decimal_of_integers(element: Struct) -> bool:
     return _is_decimal(element) and element.get(_TYPE) in {_INT32, _INT64}
+
+
+def _is_delta(column: ColumnLayout) -> bool:
+    return _DELTA in column.encodings and column.physical_type in {"INT32", "INT64"} and not column.has_dictionary
 
 
 def _is_of_version_1(chunks: Sequence[Struct]) -> bool:

@@ -239,6 +239,21 @@ def test_categories_go_from_every_row_group_when_the_last_row_that_had_them_goes
     assert (counts.units_copied, groups_of(data)[1:]) == (3, groups_of(path.read_bytes())[1:])
 
 
+def test_decimals_stored_as_numbers_keep_their_encoding(tmp_path):
+    path = tmp_path / "duck.parquet"
+    cells = "i::int id, (i * 7919 / 3.0)::decimal(18, 3) price, [(i / 7.0)::decimal(9, 2)] prices"
+    duckdb.sql(f"copy (select {cells} from range(3000) t(i)) to '{path}' (format parquet, parquet_version v2)")
+    data, _ = edited(path, Edits(rows(5)))
+    encodings = [
+        [set(group.column(at).encodings) & {"DELTA_BINARY_PACKED", "RLE_DICTIONARY"} for at in range(3)]
+        for group in (pq.ParquetFile(one).metadata.row_group(0) for one in (path, io.BytesIO(data)))
+    ]
+    assert encodings[0] == encodings[1]
+    assert encodings[0][1] == {"DELTA_BINARY_PACKED"}
+    table = pq.read_table(path)
+    assert pq.read_table(io.BytesIO(data)).equals(pa.concat_tables([table.slice(0, 5), table.slice(6)]))
+
+
 def test_a_bloom_filter_keeps_its_size_and_loses_the_person(tmp_path):
     options = {"secret": {"ndv": 5000, "fpp": 0.001}}
     path = source(tmp_path, bloom_filter_options=options)
