@@ -28,6 +28,7 @@ bench: .venv/.bench build/.dp-peers  ## measure pydp beside other tools and the 
 	$(BIN)/python benchmarks/run.py $(ARGS)
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/cells.py
+	$(BIN)/python benchmarks/subject_keys.py
 	$(BIN)/python benchmarks/whole_file.py
 	$(BIN)/python benchmarks/rotation.py
 	$(BIN)/python benchmarks/rights.py

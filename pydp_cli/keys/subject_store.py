@@ -29,6 +29,13 @@ _CONTEXT = b"pydp subject key 1"
 _WAIT_SECONDS = 60
 _AT_ONCE = 10_000
 _RESTORE = "restore it from a backup that is newer than the last erasure"
+_PRAGMAS = (
+    "trusted_schema = OFF",
+    "secure_delete = ON",
+    "synchronous = EXTRA",
+    "cell_size_check = ON",
+    "cache_size = -65536",  # KiB: with the default of 2 MiB, a new epoch writes pages again and again
+)
 _SCHEMA = (
     "CREATE TABLE store (format INTEGER NOT NULL, id BLOB NOT NULL, epoch BLOB NOT NULL)",
     "CREATE TABLE people (person BLOB PRIMARY KEY, handle BLOB NOT NULL UNIQUE, wrapped BLOB NOT NULL) WITHOUT ROWID",
@@ -245,7 +252,7 @@ def back_up(connection: sqlite3.Connection, to: Path) -> None:
 def _connection(path: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, cached_statements=16)
     try:
-        for pragma in ("trusted_schema = OFF", "secure_delete = ON", "synchronous = EXTRA", "cell_size_check = ON"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.text_factory = str
         yield connection
