@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,6 +91,7 @@ def anonymize(
         if print_policy:
             typer.echo(policy_to_yaml(loaded), nl=False)
             return
+        _refuse_held(inputs or [], input_format, in_place=in_place)
     elif print_policy:
         raise UsageError("--print-policy goes with --set, --drop or --keep")
     else:
@@ -133,6 +135,24 @@ def anonymize(
         _commit(debits, quiet=quiet)
     elif adhoc and not quiet:
         _tell_local(loaded)
+
+
+def _refuse_held(inputs: list[str], input_format: str | None, *, in_place: bool) -> None:
+    """Refuse to replace files that the policy of this folder claims, while a row of theirs may be held."""
+    from pydp_cli.datasets.locations import find_inputs
+    from pydp_cli.keys.keyring import utc_now
+    from pydp_cli.policy.loader import find_policy, load_policy
+    from pydp_cli.subjects.catalogue import catalogue_of
+    from pydp_cli.subjects.holds import refuse_replacing
+
+    found = find_policy(Path.cwd()) if in_place else None
+    if found is None:
+        return
+    catalogue = catalogue_of(load_policy(found))
+    replaced = {Path(file.path).resolve() for file in find_inputs(inputs, input_format=input_format)}
+    for name in catalogue.policy.datasets:
+        if any(Path(file.path).resolve() in replaced for file in catalogue.files(name)):
+            refuse_replacing(catalogue.policy, name, utc_now().date())
 
 
 def _debits(policy: Policy, today: date) -> LocalDebits | None:

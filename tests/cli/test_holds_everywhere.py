@@ -259,6 +259,19 @@ def test_a_hold_that_comes_while_a_run_is_under_way_is_honoured(place, monkeypat
     assert "a run is under way" not in place.pydp("hold", "add", "--dataset", "orders", "--matter", "Tax").err
 
 
+def test_a_hold_stops_replacing_a_file_without_a_policy_too(place):
+    """The policy of the folder claims the file, whether the command uses it or not."""
+    place.write("data/mine.csv", "id,total\n1,2\n")
+    assert place.pydp("hold", "add", "--dataset", "orders", "--matter", "Tax").code == 0
+    before = place.read("data/orders/all.csv")
+    done = place.pydp(
+        "anonymize", "data/orders/all.csv", "--set", "total=redact", "--other-columns", "keep", "--in-place"
+    )
+    assert (done.code, place.read("data/orders/all.csv")) == (5, before)
+    mine = place.pydp("anonymize", "data/mine.csv", "--set", "total=redact", "--keep", "id", "--in-place")
+    assert (mine.code, place.read("data/mine.csv") != "id,total\n1,2\n") == (0, True)
+
+
 def test_a_hold_that_comes_before_a_run_is_resumed_is_honoured(place, monkeypatch):
     erase = (*DELETING["erase-user"], "--key-file", "key")
 
