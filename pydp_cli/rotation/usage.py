@@ -179,14 +179,22 @@ def as_envelope(found: FileKeys) -> FileKeys:
     return FileKeys(found.path, found.dataset, found.size, noted={WHOLE: Counter(dict.fromkeys(ids, 1))})
 
 
+def _epochs(keyring: Keyring) -> dict[bytes, bytes]:
+    """Give for each store of people's keys, which is what their cells name, the key of its present epoch."""
+    stores = [name for name in keyring.keys if name.startswith("epoch/")]
+    return {bytes.fromhex(name.partition("/")[2]): keyring.primary(name).key_id for name in stores}
+
+
 def _summed(keyring: Keyring, files: tuple[FileKeys, ...], blind: tuple[tuple[str, str], ...]) -> Usage:
     cells: Counter[bytes] = Counter()
     columns: Counter[bytes] = Counter()
     in_files: Counter[bytes] = Counter()
     places: dict[bytes, list[str]] = {}
+    epochs = _epochs(keyring)
     for file in files:
-        in_files.update(set(file.total()))
-        for name, counts in [*file.cells.items(), *file.noted.items()]:
+        in_files.update({epochs.get(key, key) for key in file.total()})
+        for name, found in [*file.cells.items(), *file.noted.items()]:
+            counts = Counter({epochs.get(key, key): number for key, number in found.items()})
             cells.update(counts)
             columns.update(set(counts))
             for key_id in counts:

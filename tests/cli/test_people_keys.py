@@ -258,3 +258,10 @@ def test_the_store_is_backed_up_and_begins_new_epochs(clinic):
 def test_an_encrypted_column_is_not_encrypted_again(clinic):
     done = clinic.pydp("encrypt", "--dataset", "visits", "-o", "-", *KEY)
     assert (done.code, "encrypted already" in done.err) == (2, True)
+
+
+def test_usage_counts_the_cells_of_people_under_their_epoch(clinic):
+    told = json.loads(clinic.pydp("keys", "usage", "--json", *KEY).out)
+    cells = {one["key"].partition("/")[0]: one["cells"] for one in told["keys"]}
+    assert (cells["epoch"], cells["cell"]) == (3 + 4 + 3, 3)  # names, births and weights; towns
+    assert told["unknown"] == {}
