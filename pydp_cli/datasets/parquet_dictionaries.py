@@ -6,8 +6,9 @@ are in the encoding PLAIN: numbers side by side, texts with their length in four
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +41,13 @@ class Wanted(Protocol):
         ...
 
 
+MayHold = Callable[[str, bytes], bool]
+"""Tells whether texts of a column, as their bytes in a page, need to be looked at one by one."""
+
+READABLE = frozenset({"UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "ZSTD"})
+"""What pyarrow calls the codecs whose pages are read here whatever they hold; of LZ4 there are two."""
+
+
 def every(column: str, *, is_text: bool) -> bool:
     """Want all columns."""
     del column, is_text
@@ -47,11 +55,17 @@ def every(column: str, *, is_text: bool) -> bool:
 
 
 def dictionaries(
-    file: Any, name: str, wanted: Wanted = every, *, without: Collection[str] = ()
+    file: Any,
+    name: str,
+    wanted: Wanted = every,
+    *,
+    without: Collection[str] = (),
+    may_hold: MayHold | None = None,
 ) -> Iterator[Dictionary]:
     """Give the dictionaries of whole numbers and texts, row group by row group, of the columns that are wanted.
 
-    `file` is open for reading in binary. Raises `InputError` where the file is damaged.
+    Those of texts that `may_hold` says no to are left out, undecoded. `file` is open for reading in binary. Raises
+    `InputError` where the file is damaged.
     """
     try:
         footer = Reader(footer_bytes(file)).struct()
@@ -60,14 +74,14 @@ def dictionaries(
                 column = ".".join(part.decode() for part in chunk[3][3])
                 if column in without or not wanted(column, is_text=chunk[3][1] == _BYTE_ARRAY):
                     continue
-                found = _read(file, chunk[3])
+                found = _read(file, chunk[3], None if may_hold is None else partial(may_hold, column))
                 if found is not None:
                     yield Dictionary(number, column, found)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError("the Parquet file is damaged", place=name, hint="get it again from its source") from error
 
 
-def _read(file: Any, meta: Struct) -> pa.Array | None:
+def _read(file: Any, meta: Struct, may_hold: Callable[[bytes], bool] | None) -> pa.Array | None:
     kind, codec = meta[1], meta[4]
     if not meta.get(11) or codec not in _CODECS or (kind != _BYTE_ARRAY and kind not in _NUMBERS):
         return None
@@ -85,6 +99,8 @@ def _read(file: Any, meta: Struct) -> pa.Array | None:
     count = header[7][1]
     if kind in _NUMBERS:
         return pa.array(np.frombuffer(data, _NUMBERS[kind], count).astype(np.int64))
+    if may_hold is not None and not may_hold(data):
+        return None
     return _texts(data, count)
 
 

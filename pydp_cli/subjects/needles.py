@@ -19,6 +19,9 @@ SHORTEST = 6
 _FEW = 64
 """So many are looked for one by one in all of a column's bytes, before its words are looked at."""
 
+_LOWER_TO_ASCII = ("\u212a".encode(), "\u0130".encode())
+"""The Kelvin sign and the dotted capital I: no other letters beyond ASCII have one of it in lower case."""
+
 _BLOCK = 1 << 22
 _OVERLAP = 1 << 10
 _APART = r"[^\pL\pN.@+_\-]+"
@@ -69,6 +72,14 @@ class Needles:
         for phrase in self.phrases:
             found = pc.or_(found, pc.fill_null(pc.match_substring(lowered, phrase), fill_value=False))
         return found
+
+    def may_be_in_bytes(self, raw: bytes) -> bool:
+        """Tell, quickly, whether texts that stand in some bytes may hold one of them; true where it is not clear."""
+        needles = (*self.words, *self.phrases)
+        if len(needles) > _FEW or not all(map(str.isascii, needles)) or any(odd in raw for odd in _LOWER_TO_ASCII):
+            return bool(needles)
+        lowered = raw.lower()
+        return any(needle.encode() in lowered for needle in needles)
 
     def _is_anywhere(self, lowered: pa.StringArray) -> bool:
         """Tell whether one of them is anywhere in the bytes of a column, where several texts may make one, too."""

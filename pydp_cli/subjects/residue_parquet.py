@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pydp_cli.datasets.parquet_dictionaries import Dictionary, dictionaries
+from pydp_cli.datasets.parquet_dictionaries import READABLE, Dictionary, dictionaries
 from pydp_cli.datasets.thrift_compact import NotThrift
 from pydp_cli.subjects.bloom_filters import Digests, blocks_of, digests_of, has, stale
 from pydp_cli.subjects.parquet_prune import Wanted, is_plain
@@ -74,10 +74,16 @@ class _Parquet:
         """Give the row groups and columns whose dictionaries hold an identifier."""
         decoded = self._decoded_by_arrow()
         found = set(self._in_texts(decoded))
-        for one in dictionaries(self.stream, self.shown, self.sought.may_be_in, without=decoded):
+        for one in dictionaries(
+            self.stream, self.shown, self.sought.may_be_in, without=decoded, may_hold=self._may_hold
+        ):
             if self._in_dictionary(one):
                 found.add((one.group, one.column))
         return sorted(found)
+
+    def _may_hold(self, column: str, raw: bytes) -> bool:
+        """Tell whether a dictionary of texts has to be looked at: that of ids always, for they have many spellings."""
+        return column in self.sought.columns or self.sought.needles.may_be_in_bytes(raw)
 
     def _in_dictionary(self, one: Dictionary) -> bool:
         """Tell whether an identifier is among the values of a dictionary, whether rows refer to it or not."""
@@ -151,7 +157,10 @@ class _Parquet:
         return self.digests[column, physical]
 
     def _decoded_by_arrow(self) -> frozenset[str]:
-        """Name the columns of text with dictionaries that Arrow can give as such: those that are in no other column."""
+        """Name the columns of text whose dictionaries Arrow has to give: ids, and what is packed in its own way.
+
+        Arrow can give those that are in no other column.
+        """
         schema, metadata = self.parquet.schema_arrow, self.parquet.metadata
         kinds = {name: schema.field(schema.names.index(name)).type for name in schema.names}
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
@@ -160,6 +169,7 @@ class _Parquet:
             for group in groups
             for at in range(group.num_columns)
             if group.column(at).has_dictionary_page
+            and (group.column(at).path_in_schema in self.sought.columns or group.column(at).compression not in READABLE)
         }
         return frozenset(name for name in with_dictionary if name in kinds and pa.types.is_string(kinds[name]))
 

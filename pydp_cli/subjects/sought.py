@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
@@ -13,6 +14,8 @@ from pydp_cli.policy.identity_text import can_identify, identity_text, identity_
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.needles import Needles
 from pydp_cli.subjects.subject import Subject
+
+_WHOLE_NUMBER = re.compile("0|-?[1-9][0-9]{0,18}")
 
 
 class Sought:
@@ -46,6 +49,11 @@ class Sought:
     def is_one_of(self, column: str, values: pa.Array) -> bool:
         """Tell whether any of the values of a column of ids is one of those sought."""
         space = self.columns[column]
+        identity = self.catalogue.identity(space)
+        if values.type == pa.int64() and (identity is None or not identity.normalize):
+            wanted = [int(value) for value in self.spaces[space] if _WHOLE_NUMBER.fullmatch(value)]
+            wanted = [number for number in wanted if -(2**63) <= number < 2**63]
+            return bool(pc.any(pc.is_in(values, value_set=pa.array(wanted, pa.int64()))).as_py())
         text = identity_text(values, self.catalogue.identity(space))
         return bool(pc.any(pc.is_in(text, value_set=pa.array(sorted(self.spaces[space]), pa.string()))).as_py())
 
