@@ -100,7 +100,8 @@ def _struck_python(said):
     """Tell whether the fault struck the interpreter while it started or imported, before code of ours could meet it."""
     ours = re.findall(rb'File "[^"]*/pydp_cli/[^"]*", line \d+, in (\S+)', said)
     starting = b"Fatal Python error" in said or all(name == b"<module>" for name in ours)
-    return starting or b"<frozen importlib" in said.rsplit(b"Traceback", 1)[1]
+    last = said.rsplit(b"Traceback", 1)[1]
+    return starting or b"<frozen importlib" in last or b"importlib/metadata" in last
 
 
 def pydp(*arguments):
