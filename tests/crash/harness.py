@@ -11,15 +11,32 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-CALLS = ("openat", "mkdir", "write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "renameat", "renameat2")
-CALLS += ("unlink", "unlinkat", "link", "linkat")
+CHANGES = ("openat", "mkdir", "write", "pwrite64", "ftruncate", "fchmod", "fsync", "fdatasync", "rename", "renameat")
+CHANGES += ("renameat2", "unlink", "unlinkat", "link", "linkat")
+READS = ("read", "pread64", "getdents64", "flock")
 SWEEP = os.environ.get("PYDP_CRASH_SWEEP") == "1"
 """Whether every call is struck in every way, which takes long; else a sample of them."""
 
+_LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)$")
 _HERE = re.compile(r"AT_FDCWD<[^>]*>")
 """How strace shows the folder that paths begin in, whatever the path."""
+_NAMED = re.compile(r'"([^"]+)"')
+_OPENED = re.compile(r"\d<([^>]*)>")
+_VISIBLE = re.compile(r"/?data/[^./][^/]*")
+"""What names a data file itself, and not what is staged beside it."""
 
-_LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)$")
+FAILURES = ("error=EIO", "error=ENOSPC")
+HOWS = ("signal=KILL", *FAILURES)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a run on its folder: the `when`-th of its name, and whether it changes something, or a data file."""
+
+    name: str
+    when: int
+    changes: bool
+    at_data: bool
 
 
 @dataclass(frozen=True)
@@ -34,16 +51,11 @@ class Fault:
         return f"{self.call} {self.when} {self.how}"
 
 
-_VISIBLE = re.compile(r'/data/[^./][^/">]*[">]')
-"""What names a data file itself, and not what is staged beside it."""
-
-HOWS = ("signal=KILL", "error=EIO", "error=ENOSPC")
-
-
 def calls_on(folder, command):
-    """Run the command undisturbed; name its calls on the folder: (name, when, whether it changes a data file)."""
+    """Run the command undisturbed; name its calls on the folder."""
     log = Path(folder).parent / "strace.log"
-    strace = ["strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
+    names = [*CHANGES, *READS]
+    strace = ["strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-e", f"trace={','.join(names)}"]
     done = subprocess.run([*strace, *command], cwd=folder, capture_output=True, check=False, env=_environment())
     assert done.returncode == 0, done.stderr.decode()
     counts, found, main = {}, [], None
@@ -57,26 +69,37 @@ def calls_on(folder, command):
         if process != main:
             continue
         counts[call] = counts.get(call, 0) + 1
-        if (str(folder) in rest or re.search(r'"(?!/)', rest)) and "ENOENT" not in rest:
-            at_data = call != "openat" and _VISIBLE.search(rest) is not None
-            found.append((call, counts[call], at_data))
+        paths = [path for path in (*_NAMED.findall(rest), *_OPENED.findall(rest)) if _within(path, folder)]
+        if paths and "ENOENT" not in rest:
+            changes = call in CHANGES and "O_RDONLY" not in rest
+            at_data = call != "openat" and changes and any(_VISIBLE.fullmatch(_below(path, folder)) for path in paths)
+            found.append(Call(call, counts[call], changes, at_data))
     log.unlink()
     return found
+
+
+def _within(path, folder):
+    """Tell whether a path that strace shows is of the folder; those of the interpreter are absolute."""
+    return (not path.startswith("/") and ":" not in path) or path.startswith(f"{folder}/")
+
+
+def _below(path, folder):
+    return path.removeprefix(f"{folder}/")
 
 
 def faults(calls, count):
     """Choose faults: all of them in a sweep, else about `count`, spread over calls and ways, the same every time.
 
-    What changes a data file itself is always among them: that is where a file can be lost.
+    To be killed at a call that only reads is to be killed at the next one that changes something, and a disk is not
+    full for it: it only fails. What changes a data file itself is always among them: there a file can be lost.
     """
-    changing = [call for call in calls if call[0] != "openat"]
-    every = [Fault(call, when, how) for call, when, _ in calls for how in HOWS]
     if SWEEP:
-        return every
-    killed = [Fault(call, when, "signal=KILL") for call, when, _ in changing]
-    failed = [Fault(call, when, HOWS[1 + n % 2]) for n, (call, when, _) in enumerate(calls)]
+        return [Fault(call.name, call.when, how) for call in calls for how in (HOWS if call.changes else HOWS[1:2])]
+    changing = [call for call in calls if call.changes]
+    killed = [Fault(call.name, call.when, HOWS[0]) for call in changing]
+    failed = [Fault(call.name, call.when, FAILURES[n % 2 * call.changes]) for n, call in enumerate(calls)]
     kills = count * 2 // 3
-    close = [Fault(call, when, "signal=KILL") for call, when, at_data in changing if at_data]
+    close = [Fault(call.name, call.when, HOWS[0]) for call in changing if call.at_data]
     chosen = [*_spread(close, kills), *_spread(killed, kills - min(len(close), kills // 2))]
     return list(dict.fromkeys([*chosen, *_spread(failed, count - kills)]))
 

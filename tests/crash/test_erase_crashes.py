@@ -72,43 +72,53 @@ def certified():
     return said["verdict"], said["totals"]["deleted"], said["totals"]["changed"]
 
 
-def struck(erasing, count):
-    command = pydp(*ERASE, *KEYS, "-q")
-    calls = calls_on(erasing.folder, command)
-    assert {"fsync", "rename", "write", "openat"} <= {call for call, _, _ in calls}
-    for fault in faults(calls, count):
-        erasing.fresh()
-        before = files()
-        code = strike(erasing.folder, command, fault)
-        assert harm() == [], f"after {fault}"
-        yield fault, before, code
+COMMAND = pydp(*ERASE, *KEYS, "-q")
 
 
-def test_what_is_struck_is_finished_by_resume(erasing):
-    for fault, before, code in struck(erasing, 16):
-        assert erasing.again("erase-user", "--resume") == 0, f"resume after {fault}"
-        assert harm() == [], f"resume after {fault}"
-        if files() == before or code == 0:  # it had not begun, or was over
-            assert erasing.again(*ERASE) == 0, f"again after {fault}"
-        else:
-            assert certified() == ("erased", 1, {"email": len(HITS), "pay": len(HITS)}), f"resume after {fault}"
-        assert (harm(), left()) == ([], []), f"again after {fault}"
-        assert certified()[0] == "erased", f"again after {fault}"
-        done = files()
-        assert erasing.again(*ERASE) == 0, f"once more after {fault}"
-        assert files() == done, f"once more after {fault}"
+def faults_of(erasing, count):
+    calls = calls_on(erasing.folder, COMMAND)
+    assert {"fsync", "rename", "write", "openat"} <= {call.name for call in calls}
+    return faults(calls, count)
 
 
-def test_what_is_struck_before_the_commit_is_given_up_without_a_trace(erasing):
-    given_up = 0
-    for fault, before, _ in struck(erasing, 12):
-        code = erasing.again("erase-user", "--abort")
-        assert code in {0, 3}, f"abort after {fault}"
-        if code == 3:
+def struck(erasing, fault):
+    """Erase with one fault; give the files as they were, and the exit code."""
+    erasing.fresh()
+    before = files()
+    code = strike(erasing.folder, COMMAND, fault)
+    assert harm() == [], f"after {fault}"
+    return before, code
+
+
+def test_what_is_struck_is_finished_by_resume(erasing, subtests):
+    for fault in faults_of(erasing, 16):
+        with subtests.test(str(fault)):
+            before, code = struck(erasing, fault)
             assert erasing.again("erase-user", "--resume") == 0, f"resume after {fault}"
-        elif files() == before:
-            given_up += 1
-            assert strays(erasing.folder) == [], f"abort after {fault}"
-            assert erasing.again(*ERASE) == 0, f"again after {fault}"
-        assert (harm(), left()) == ([], []), f"in the end after {fault}"
+            assert harm() == [], f"resume after {fault}"
+            if files() == before or code == 0:  # it had not begun, or was over
+                assert erasing.again(*ERASE) == 0, f"again after {fault}"
+            else:
+                assert certified() == ("erased", 1, {"email": len(HITS), "pay": len(HITS)}), f"resume after {fault}"
+            assert (harm(), left()) == ([], []), f"again after {fault}"
+            assert certified()[0] == "erased", f"again after {fault}"
+            done = files()
+            assert erasing.again(*ERASE) == 0, f"once more after {fault}"
+            assert files() == done, f"once more after {fault}"
+
+
+def test_what_is_struck_before_the_commit_is_given_up_without_a_trace(erasing, subtests):
+    given_up = 0
+    for fault in faults_of(erasing, 12):
+        with subtests.test(str(fault)):
+            before, _ = struck(erasing, fault)
+            code = erasing.again("erase-user", "--abort")
+            assert code in {0, 3}, f"abort after {fault}"
+            if code == 3:
+                assert erasing.again("erase-user", "--resume") == 0, f"resume after {fault}"
+            elif files() == before:
+                given_up += 1
+                assert strays(erasing.folder) == [], f"abort after {fault}"
+                assert erasing.again(*ERASE) == 0, f"again after {fault}"
+            assert (harm(), left()) == ([], []), f"in the end after {fault}"
     assert given_up

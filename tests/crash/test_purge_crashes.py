@@ -57,7 +57,7 @@ def command():
     return ("purge", "--apply", *options)
 
 
-def test_a_purge_that_was_struck_is_finished_by_the_next_one(expired):
+def test_a_purge_that_was_struck_is_finished_by_the_next_one(expired, subtests):
     expired.fresh()
     before, arguments = contents(), command()
     line = pydp(*arguments, *KEYS, "-q")
@@ -65,32 +65,34 @@ def test_a_purge_that_was_struck_is_finished_by_the_next_one(expired):
     after = contents()
     assert (after[0].decode(), sorted(after[1]), set_aside()) == (LEFT, ["mixed.parquet", "new.parquet"], [ASIDE])
     for fault in faults(calls, 9):
-        expired.fresh()
-        strike(expired.folder, line, fault)
-        found, aside = contents(), set_aside()
-        for name, data in found[1].items():
-            assert data in {before[1][name], after[1].get(name)}, f"after {fault}"
-        assert found[0] in {before[0], after[0]}, f"after {fault}"
-        assert found[0] == before[0] or aside == [ASIDE], f"a row was lost after {fault}"
-        assert expired.again(*arguments, "--resume") == 0, f"again after {fault}"
-        assert contents() == after, f"again after {fault}"
-        assert set_aside() == [ASIDE], f"again after {fault}"
-        assert strays(expired.folder) == [], f"again after {fault}"
-        assert expired.again("audit", "verify") == 0, f"again after {fault}"
-        log = "".join(path.read_text() for path in Path(".pydp/audit").glob("*.jsonl"))
-        assert '"purge.done"' in log or '"purge.resumed"' in log, f"the log misses it after {fault}"
+        with subtests.test(str(fault)):
+            expired.fresh()
+            strike(expired.folder, line, fault)
+            found, aside = contents(), set_aside()
+            for name, data in found[1].items():
+                assert data in {before[1][name], after[1].get(name)}, f"after {fault}"
+            assert found[0] in {before[0], after[0]}, f"after {fault}"
+            assert found[0] == before[0] or aside == [ASIDE], f"a row was lost after {fault}"
+            assert expired.again(*arguments, "--resume") == 0, f"again after {fault}"
+            assert contents() == after, f"again after {fault}"
+            assert set_aside() == [ASIDE], f"again after {fault}"
+            assert strays(expired.folder) == [], f"again after {fault}"
+            assert expired.again("audit", "verify") == 0, f"again after {fault}"
+            log = "".join(path.read_text() for path in Path(".pydp/audit").glob("*.jsonl"))
+            assert '"purge.done"' in log or '"purge.resumed"' in log, f"the log misses it after {fault}"
 
 
-def test_a_purge_that_was_not_committed_can_be_undone(expired):
+def test_a_purge_that_was_not_committed_can_be_undone(expired, subtests):
     expired.fresh()
     before, arguments = contents(), command()
     line = pydp(*arguments, *KEYS, "-q")
     undone = 0
     for fault in faults(calls_on(expired.folder, line), 3):
-        expired.fresh()
-        strike(expired.folder, line, fault)
-        if contents() == before and expired.again("purge", "--abort") == 0:
-            undone += 1
-            assert contents() == before, f"after {fault}"
-            assert (set_aside(), strays(expired.folder)) == ([], []), f"after {fault}"
+        with subtests.test(str(fault)):
+            expired.fresh()
+            strike(expired.folder, line, fault)
+            if contents() == before and expired.again("purge", "--abort") == 0:
+                undone += 1
+                assert contents() == before, f"after {fault}"
+                assert (set_aside(), strays(expired.folder)) == ([], []), f"after {fault}"
     assert undone

@@ -56,24 +56,25 @@ def lost(here):
     return found
 
 
-def test_no_fault_loses_a_cell_and_the_next_run_finishes(rotating):
+def test_no_fault_loses_a_cell_and_the_next_run_finishes(rotating, subtests):
     command = pydp(*ROTATE, *KEYS, "-q")
     calls = calls_on(rotating.folder, command)
-    assert {"fsync", "rename", "write", "openat"} <= {call for call, _, _ in calls}
+    assert {"fsync", "rename", "write", "openat"} <= {call.name for call in calls}
     for fault in faults(calls, 14):
-        rotating.fresh()
-        before = {version.key_id for version in ring().versions()}
-        strike(rotating.folder, command, fault)
-        assert lost(rotating) == [], f"after {fault}"
-        assert before <= {version.key_id for version in ring().versions()}, f"after {fault}"
-        assert rotating.again(*ROTATE) == 0, f"again after {fault}"
-        assert lost(rotating) == [], f"again after {fault}"
-        cells = {
-            one.version.state: one.cells for one in usage(ring(), paths=["data"]).keys if one.version.name == "cell"
-        }
-        assert cells["primary"] == CELLS, f"again after {fault}"
-        assert strays(rotating.folder) == [], f"again after {fault}"
-        assert not list(Path(".pydp/journal").glob("*.jsonl")), f"again after {fault}"
+        with subtests.test(str(fault)):
+            rotating.fresh()
+            before = {version.key_id for version in ring().versions()}
+            strike(rotating.folder, command, fault)
+            assert lost(rotating) == [], f"after {fault}"
+            assert before <= {version.key_id for version in ring().versions()}, f"after {fault}"
+            assert rotating.again(*ROTATE) == 0, f"again after {fault}"
+            assert lost(rotating) == [], f"again after {fault}"
+            cells = {
+                one.version.state: one.cells for one in usage(ring(), paths=["data"]).keys if one.version.name == "cell"
+            }
+            assert cells["primary"] == CELLS, f"again after {fault}"
+            assert strays(rotating.folder) == [], f"again after {fault}"
+            assert not list(Path(".pydp/journal").glob("*.jsonl")), f"again after {fault}"
 
 
 JOINED = """version: 1
@@ -111,24 +112,25 @@ def decided():
     return any('"commit"' in path.read_text() for path in Path(".pydp/journal").glob("*.jsonl"))
 
 
-def test_a_join_group_is_whole_before_it_is_decided_and_after_the_next_run(joining):
+def test_a_join_group_is_whole_before_it_is_decided_and_after_the_next_run(joining, subtests):
     rotate = ("rotate-keys", "--mode", "reencrypt", "--jobs", "1", "-p", "pydp.yml")
     command = pydp(*rotate, *KEYS, "-q")
     calls = calls_on(joining.folder, command)
-    swaps = [(call, when) for call, when, _ in calls if call.startswith("rename")]
+    swaps = [Fault(call.name, call.when, "signal=KILL") for call in calls if call.name.startswith("rename")]
     assert len(swaps) >= len(FILES)
     between = 0
-    for fault in [Fault(call, when, "signal=KILL") for call, when in swaps] + faults(calls, 6):
-        joining.fresh()
-        strike(joining.folder, command, fault)
-        assert joins() or decided(), f"after {fault}"
-        between += not joins()
-        assert joining.again(*rotate) == 0, f"again after {fault}"
-        assert joins(), f"again after {fault}"
-        current = ring()
-        under = usage(current, paths=["joined"]).of(current.primary("cell").key_id)
-        assert (under.files, under.cells) == (3, 150), f"again after {fault}"
-        assert strays(joining.folder) == [], f"again after {fault}"
+    for fault in swaps + faults(calls, 6):
+        with subtests.test(str(fault)):
+            joining.fresh()
+            strike(joining.folder, command, fault)
+            assert joins() or decided(), f"after {fault}"
+            between += not joins()
+            assert joining.again(*rotate) == 0, f"again after {fault}"
+            assert joins(), f"again after {fault}"
+            current = ring()
+            under = usage(current, paths=["joined"]).of(current.primary("cell").key_id)
+            assert (under.files, under.cells) == (3, 150), f"again after {fault}"
+            assert strays(joining.folder) == [], f"again after {fault}"
     assert between, "no fault struck between two swaps"
 
 
@@ -149,7 +151,7 @@ def test_the_same_harness_finds_what_a_naive_loop_loses(rotating):
     shutil.copytree(rotating.folder, rotated)
     rotating.fresh()
     command = [sys.executable, "-S", "-c", NAIVE, str(rotated)]
-    calls = [call for call in calls_on(rotating.folder, command) if call[0] == "write"]
+    calls = [call for call in calls_on(rotating.folder, command) if call.name == "write"]
     losses = 0
     for fault in faults(calls, 4):
         rotating.fresh()
