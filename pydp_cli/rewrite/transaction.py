@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -34,7 +34,9 @@ from pydp_cli.rewrite.fingerprint import Fingerprint, digest_of
 from pydp_cli.rewrite.journal import Journal, Record, open_journals, sync_folder
 
 _SYNCED_TOGETHER, _SYNCED_ALONE, _SYNCS_AT_ONCE = 64, 4, 8
+_HASHED_AT_ONCE = 2
 _NAME_BYTES = 180  # of the target's name; file systems allow 255 in all
+NOTHING: Mapping[str, Fingerprint] = {}
 UNFINISHED = "finish it with --resume, or undo it with --abort if it was not committed"
 
 
@@ -59,6 +61,7 @@ class Transaction:
     id: str
     planned: dict[str, Fingerprint] = field(default_factory=dict)
     _changes: dict[str, Record] = field(default_factory=dict)
+    _staged: dict[str, Fingerprint] = field(default_factory=dict)
     _unsynced: list[tuple[int, str]] = field(default_factory=list)
     """Staged files that are not on the disk yet: an open descriptor, and what the file is to replace."""
     _ended: bool = False
@@ -94,11 +97,11 @@ class Transaction:
 
         Raises `UsageError` for a file with several names, of which only one would be changed.
         """
-        found: dict[str, Fingerprint] = {}
-        for path in paths:
-            real = os.path.realpath(path)
+        reals = list(dict.fromkeys(map(os.path.realpath, paths)))
+        for real in reals:
             _refuse_odd(real)
-            found[real] = Fingerprint.take(real)
+        with ThreadPoolExecutor(_HASHED_AT_ONCE) as pool:
+            found = dict(zip(reals, pool.map(Fingerprint.take, reals), strict=True))
         self.journal.append("plan", files={path: asdict(print_) for path, print_ in found.items()})
         self.planned |= found
         return found
@@ -135,7 +138,7 @@ class Transaction:
         with self._lock:
             if len(self._unsynced) >= _SYNCED_TOGETHER:
                 self._sync()
-        after = Fingerprint.take(temp)
+        after = self._staged[real] = Fingerprint.take(temp)
         self._changes[real] = {"action": "replace", "sha256": after.sha256, "size": after.size}
 
     def deletion(self, path: str | Path) -> None:
@@ -157,7 +160,7 @@ class Transaction:
             sync_folder(Path(folder))
         self.journal.append("commit", files=self._changes)
         try:
-            return finish(self.journal)
+            return finish(self.journal, self._staged)
         except OSError as error:
             reason = (error.strerror or "error").lower()
             raise TemporaryFailure(
@@ -206,8 +209,11 @@ def staged_path(real: str, transaction: str) -> str:
     return os.path.join(folder, f".{stem}.pydp-{transaction}.staged")  # noqa: PTH118
 
 
-def finish(journal: Journal) -> Outcome:
-    """Carry out what is committed, as far as it is not done yet; doing it again changes nothing."""
+def finish(journal: Journal, staged: Mapping[str, Fingerprint] = NOTHING) -> Outcome:
+    """Carry out what is committed, as far as it is not done yet; doing it again changes nothing.
+
+    `staged` says what the staged files were when this run wrote them; they are read again where that is not known.
+    """
     sealed = journal.find("sealed")
     if sealed is not None:
         journal.seal()
@@ -216,7 +222,7 @@ def finish(journal: Journal) -> Outcome:
     done: dict[str, list[str]] = {"replace": [], "delete": [], "left": []}
     for path, change in changes.items():
         made = (
-            _replace(path, change, planned[path], transaction)
+            _replace(path, change, planned[path], transaction, staged.get(path))
             if change["action"] == "replace"
             else _delete(path, planned[path])
         )
@@ -257,12 +263,13 @@ def _contents(journal: Journal) -> tuple[str, dict[str, Fingerprint], dict[str, 
     return "" if began is None else began["id"], planned, {} if commit is None else commit["files"]
 
 
-def _replace(path: str, change: Record, planned: Fingerprint, transaction: str) -> bool:
+def _replace(path: str, change: Record, planned: Fingerprint, transaction: str, staged: Fingerprint | None) -> bool:
     """Swap one file in; False where somebody changed it meanwhile."""
     temp = staged_path(path, transaction)
     if not os.path.lexists(temp):  # swapped before the interruption, or left alone then
         return bool(digest_of(path) == change["sha256"])
-    if not planned.still_holds(path) or digest_of(temp) != change["sha256"]:
+    is_sound = (staged is not None and staged.still_holds(temp)) or digest_of(temp) == change["sha256"]
+    if not planned.still_holds(path) or not is_sound:
         os.unlink(temp)  # noqa: PTH108
         return False
     os.replace(temp, path)  # noqa: PTH105

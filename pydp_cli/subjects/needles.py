@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SHORTEST = 6
-_FEW = 64
-"""So many are looked for one by one in all of a column's bytes, before its words are looked at."""
+from pydp_cli.subjects.byte_search import ByteSearch
 
+SHORTEST = 6
 _LOWER_TO_ASCII = ("\u212a".encode(), "\u0130".encode())
 """The Kelvin sign and the dotted capital I: no other letters beyond ASCII have one of it in lower case."""
 
@@ -49,7 +49,7 @@ class Needles:
 
     def in_column(self, text: pa.StringArray) -> pa.BooleanArray:
         """Tell for each text whether it holds one of them; null holds none."""
-        shortest = min(map(len, (*self.words, *self.phrases)), default=0)
+        shortest = min(map(len, self._all), default=0)
         long_enough = pc.fill_null(pc.greater_equal(pc.utf8_length(text), shortest), fill_value=False)
         places = np.flatnonzero(long_enough.to_numpy(zero_copy_only=False))
         found = np.zeros(len(text), bool)
@@ -60,7 +60,7 @@ class Needles:
 
     def _in_long(self, text: pa.StringArray) -> pa.BooleanArray:
         lowered = pc.utf8_lower(text)
-        if len(self.words) + len(self.phrases) <= _FEW and not self._is_anywhere(lowered):
+        if not self._is_anywhere(lowered):
             return pa.array(np.zeros(len(text), bool))
         found = pc.fill_null(pc.is_in(lowered, value_set=pa.array([], pa.string())), fill_value=False)
         if self.words:
@@ -74,18 +74,23 @@ class Needles:
         return found
 
     def may_be_in_bytes(self, raw: bytes) -> bool:
-        """Tell, quickly, whether texts that stand in some bytes may hold one of them; true where it is not clear."""
-        needles = (*self.words, *self.phrases)
-        if len(needles) > _FEW or not all(map(str.isascii, needles)) or any(odd in raw for odd in _LOWER_TO_ASCII):
-            return bool(needles)
-        lowered = raw.lower()
-        return any(needle.encode() in lowered for needle in needles)
+        """Tell, quickly, whether texts with their lengths between them may hold one; true where it is not clear."""
+        if not all(map(str.isascii, self._all)) or any(odd in raw for odd in _LOWER_TO_ASCII):
+            return bool(self)
+        return self._search.may_be_in(raw.lower())
 
     def _is_anywhere(self, lowered: pa.StringArray) -> bool:
         """Tell whether one of them is anywhere in the bytes of a column, where several texts may make one, too."""
         data = lowered.buffers()[2]
-        raw = b"" if data is None else data.to_pybytes()
-        return any(needle.encode() in raw for needle in (*self.words, *self.phrases))
+        return data is not None and self._search.may_be_in(data.to_pybytes(), side_by_side=True)
+
+    @cached_property
+    def _all(self) -> tuple[str, ...]:
+        return (*self.words, *self.phrases)
+
+    @cached_property
+    def _search(self) -> ByteSearch:
+        return ByteSearch.of([word.encode() for word in self.words], [phrase.encode() for phrase in self.phrases])
 
     def in_text(self, text: str) -> bool:
         """Tell whether a text holds one of them."""
@@ -100,7 +105,7 @@ class Needles:
         Without any it is as it was, or `otherwise`.
         """
         lowered = name.lower()
-        held = [needle for needle in (*self.words, *self.phrases) if needle in lowered]
+        held = [needle for needle in self._all if needle in lowered]
         whole = "|".join(
             rf"(?<!\d){needle}(?!\d)" if needle.isdecimal() else re.escape(needle)  # 471100 is not in 4711001
             for needle in sorted(held, key=len, reverse=True)

@@ -11,6 +11,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,8 @@ from pydp_cli.subjects.subject import Subject
 
 SUMMARIES = frozenset({"_metadata", "_common_metadata"})
 _MOST_MEMBERS = 100_000
-_TEXTS = frozenset({"STRING", "ENUM", "JSON", "NONE"})
-_WHOLE_NUMBERS = frozenset({"INT", "NONE"})
+_AT_ONCE = 2
+"""Files that are looked into side by side; each takes a column of a row group."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,18 @@ class _Scan:
         self.needles = self.sought.needles
 
     def run(self) -> Iterator[Residue]:
-        claimed: set[str] = set()
-        for name in self.policy.datasets:
-            for file in self._files(name):
-                claimed.add(os.path.realpath(file.path))
-                yield from self._named(file.path, name)
-                yield from self._parquet(file.path, name)
-                yield from self._prose(file, name)
+        files = [(name, file) for name in self.policy.datasets for file in self._files(name)]
+        with ThreadPoolExecutor(_AT_ONCE, "pydp-residue") as pool:
+            for found in pool.map(self._in_file, *zip(*files, strict=True)) if files else ():
+                yield from found
+        claimed = {os.path.realpath(file.path) for _, file in files}
         for path in self._others(claimed):
             yield from self._named(path, "")
             if os.path.isfile(path):  # noqa: PTH113 - an empty folder has only a name
                 yield from self._other(path)
+
+    def _in_file(self, name: str, file: InputFile) -> list[Residue]:
+        return [*self._named(file.path, name), *self._parquet(file.path, name), *self._prose(file, name)]
 
     def _files(self, name: str) -> list[InputFile]:
         return [file for file in self.catalogue.files(name) if file.filesystem is None]

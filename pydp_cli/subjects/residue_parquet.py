@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from pydp_cli.datasets.parquet_dictionaries import READABLE, Dictionary, dictionaries
 from pydp_cli.datasets.thrift_compact import NotThrift
-from pydp_cli.subjects.bloom_filters import Digests, blocks_of, digests_of, has, stale
-from pydp_cli.subjects.parquet_prune import Wanted, is_plain
+from pydp_cli.subjects.bloom_filters import blocks_of, has, stale
+from pydp_cli.subjects.parquet_prune import is_plain
 from pydp_cli.subjects.sought import Sought
 
 _TEXTS = frozenset({"STRING", "ENUM", "JSON", "NONE"})
@@ -37,7 +37,6 @@ class _Parquet:
     def __init__(self, parquet: Any, path: str, shown: str, stream: BinaryIO, sought: Sought) -> None:
         self.parquet, self.path, self.shown, self.stream, self.sought = parquet, path, shown, stream, sought
         self.leaves = {parquet.schema.column(at).path: at for at in range(len(parquet.schema))}
-        self.digests: dict[tuple[str, str], Digests] = {}
 
     def run(self) -> Iterator[tuple[str, bool]]:
         needles = self.sought.needles
@@ -136,7 +135,7 @@ class _Parquet:
             except (NotThrift, LookupError, TypeError, ValueError):
                 yield f"the bloom filter of column {self._named(column)} is damaged", False
                 return
-            digests = self._digests(column, chunk.physical_type)
+            digests = self.sought.digests(column, chunk.physical_type)
             if blocks is None or not has(blocks, digests).any():
                 continue
             found = stale(blocks, digests, self._column(number, column))
@@ -149,12 +148,6 @@ class _Parquet:
     def _read_at(self, offset: int, length: int) -> bytes:
         self.stream.seek(offset)
         return self.stream.read(length)
-
-    def _digests(self, column: str, physical: str) -> Digests:
-        if (column, physical) not in self.digests:
-            wanted = Wanted.of(self.sought.spaces[self.sought.columns[column]], exact=True)
-            self.digests[column, physical] = digests_of(wanted.stored(physical))
-        return self.digests[column, physical]
 
     def _decoded_by_arrow(self) -> frozenset[str]:
         """Name the columns of text whose dictionaries Arrow has to give: ids, and what is packed in its own way.

@@ -139,6 +139,15 @@ def test_a_file_that_changed_meanwhile_is_left_and_named(folder):
     assert outcome.left == (str(folder / "data" / "a.csv"), str(folder / "data" / "gone.csv"))
 
 
+def test_a_staged_file_that_was_changed_is_not_swapped_in(folder):
+    def somebody():
+        next((folder / "data").glob(".a.csv.*.staged")).write_bytes(b"not a")
+
+    outcome = change(folder, before_commit=somebody)
+    assert state(folder) == NEW | {"a.csv": OLD["a.csv"]}
+    assert outcome.left == (str(folder / "data/a.csv"),)
+
+
 def test_an_interrupted_run_must_be_ended_before_the_next(folder):
     transaction = Transaction.begin(folder / "state", "erase-user")
     transaction.plan([folder / "data" / "a.csv"])
