@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -25,20 +25,23 @@ from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.cell_metadata import KEY, mark_of
 from pydp_cli.pipeline.compilation import Decryption
 from pydp_cli.pipeline.compile import compile_pipeline
+from pydp_cli.pipeline.encrypt import cell_place
 from pydp_cli.pipeline.head import read_head
-from pydp_cli.pipeline.key_scan import may_hold_cells, scan_file
+from pydp_cli.pipeline.key_scan import FileKeys, may_hold_cells, scan_file
 from pydp_cli.pipeline.local import run_file
 from pydp_cli.pipeline.model import BoundStep, ColumnPlan, Pipeline
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.pipeline.renewal import Renewing, is_renewable, renewed_column, renewed_index
 from pydp_cli.policy.model import Policy
-from pydp_cli.policy.settings import policy_from_settings
+from pydp_cli.policy.settings import DATASET, policy_from_settings
 from pydp_cli.transforms.cell_text import to_cell_text
 from pydp_cli.transforms.cells import DecryptCells, ExpectNoCells, Place
 from pydp_cli.transforms.reencrypt_cells import Move, ReencryptCells
 
 Moves = Mapping[bytes, bytes]
 """Which key version's cells go under which other one, by key id."""
+Scope = tuple[str, str]
+"""A place where equal values have equal cells."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class CellFile:
         """How the policy says that CSV is to be read."""
         return self.policy.datasets[self.dataset].csv
 
-    def scopes(self, keyring: Keyring) -> frozenset[tuple[str, str]]:
+    def scopes(self, keyring: Keyring) -> frozenset[Scope]:
         """Name the places where equal values may have equal cells: files that share one are published together."""
         with ExitStack() as closing:
             source = open_source(self.file, csv_options=self.csv_options, closing=closing)
@@ -80,6 +83,21 @@ class CellFile:
             elif place is None and plan.steps and is_renewable(plan):
                 scopes.add(("", plan.name if mark is None else mark.domain or mark.options.get("domain") or plan.name))
         return frozenset(scopes)
+
+
+def scopes_of_unread(file: FileKeys, policy: Policy | None, known: Iterable[Scope]) -> frozenset[Scope]:
+    """Name the places that a file may share which cannot be read: what the policy says of its dataset.
+
+    Without a policy these are all the `known` ones that other files share without one.
+    """
+    if policy is None or file.dataset is None:
+        return frozenset(scope for scope in known if scope[0] in {DATASET, ""})
+    found = set()
+    for name, column in policy.datasets[file.dataset].columns.items():
+        if column.encrypt is not None:
+            found |= {cell_place(file.dataset, name, column.encrypt).scope, ("", column.encrypt.domain or name)}
+        found |= {("", getattr(step.options, "domain", None) or name) for step in column.anonymize or ()}
+    return frozenset(found)
 
 
 def reencrypt_file(

@@ -22,7 +22,7 @@ from pydp_cli.crypto.cells import Place, open_cells, seal_cells
 from pydp_cli.errors import InputError, OutputError, PydpError, Refused, UsageError
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.key_scan import FileKeys, Policy, scan_paths, scan_policy, untold
-from pydp_cli.pipeline.reencrypt import CellFile, Moves, check_reencrypted, reencrypt_file
+from pydp_cli.pipeline.reencrypt import CellFile, Moves, Scope, check_reencrypted, reencrypt_file, scopes_of_unread
 from pydp_cli.rewrite.recovery import carried_out
 from pydp_cli.rewrite.transaction import Transaction
 from pydp_cli.rotation.intent import forget, new_primary
@@ -45,7 +45,7 @@ class Item:
 
     found: FileKeys
     cells: int
-    scopes: frozenset[tuple[str, str]] = frozenset()
+    scopes: frozenset[Scope] = frozenset()
     untold: bool = False
 
 
@@ -115,7 +115,10 @@ def reencrypt(keyring: Keyring, rotation: Rotation, *, dry_run: bool = False) ->
         done.size = sum(item.found.size for item in items)
         done.seconds = round(_READINGS * (time.monotonic() - began) + done.cells * _seconds_of_a_cell(), 1)
         return keyring, done
-    _move_all(keyring, rotation, _with_scopes(items, keyring, rotation, done), moves, done)
+    unread = [found for found in tables if found.failure is not None]
+    scoped = _with_scopes(items, keyring, rotation, done)
+    unread += [item.found for item in items if item.found.path in {path for path, _ in done.quarantined}]
+    _move_all(keyring, rotation, _without_unread(scoped, unread, rotation, done), moves, done)
     if rotation.new_version and not done.quarantined:
         forget(rotation.state_dir, rotation.key)
     return keyring, done
@@ -231,6 +234,24 @@ def _with_scopes(items: list[Item], keyring: Keyring, rotation: Rotation, done: 
     return found
 
 
+def _without_unread(items: list[Item], unread: list[FileKeys], rotation: Rotation, done: Rotated) -> list[Item]:
+    """Leave out the files of join groups to which a file may belong that could not be read: it cannot go with them."""
+    known = {scope for item in items for scope in item.scopes}
+    held: dict[Scope, str] = {}
+    for file in unread:
+        if os.path.lexists(file.path):
+            held |= dict.fromkeys(scopes_of_unread(file, rotation.policy, known), file.path)
+    moving = []
+    for unit in units(items):
+        others = sorted({held[scope] for item in unit for scope in item.scopes if scope in held})
+        if others:
+            reason = f"may join with {others[0]}, which cannot be read"
+            done.quarantined += [(item.found.path, reason) for item in unit]
+        else:
+            moving += unit
+    return moving
+
+
 def _cell_file(item: Item, rotation: Rotation) -> CellFile:
     version = rotation.from_version if item.untold else None
     return CellFile.find(item.found.path, rotation.policy, item.found.dataset, version)
@@ -238,7 +259,7 @@ def _cell_file(item: Item, rotation: Rotation) -> CellFile:
 
 def units(items: Sequence[Item]) -> list[list[Item]]:
     """Group files: those that share a place of deterministic cells together, the rest in batches."""
-    groups: list[tuple[set[tuple[str, str]], list[Item]]] = []
+    groups: list[tuple[set[Scope], list[Item]]] = []
     batches: list[list[Item]] = []
     for item in items:
         if not item.scopes:

@@ -460,6 +460,43 @@ def test_a_file_of_a_join_group_that_changes_at_the_swap_is_done_again_until_all
     assert counts(work)[-1][1] == 5
 
 
+def joined(work, name):
+    return [line.split(",")[0] for line in work.read(f"data/{name}.csv").splitlines()[1:]]
+
+
+@pytest.mark.parametrize("with_policy", [True, False])
+def test_a_join_group_stays_as_it_is_while_one_of_its_files_cannot_be_read(work, with_policy):
+    if with_policy:
+        work.write("pydp.yml", JOINED)
+    work.path("data").mkdir()
+    for name in ("a", "b", "c"):
+        work.write(f"data/{name}.csv", "id,n\n7,1\n8,2\n")
+    files = ("data/a.csv", "data/b.csv", "data/c.csv")
+    access = ACCESS if with_policy else KEYS
+    for file in files:
+        asked = () if with_policy else ("--set", "id=deterministic")
+        assert work.pydp("encrypt", "--in-place", file, *asked, *access).code == 0
+    sound = work.read("data/b.csv")
+    work.write("data/b.csv", sound + '"')
+    left = json.loads(work.pydp("rotate-keys", "data", "--mode", "reencrypt", "--json", *access).out)["done"][0]
+    assert [one["file"] for one in left["quarantined"]] == ["data/b.csv", "data/a.csv", "data/c.csv"]
+    assert left["quarantined"][1]["reason"] == "may join with data/b.csv, which cannot be read"
+    work.write("data/b.csv", sound)
+    assert joined(work, "a") == joined(work, "b") == joined(work, "c")
+    assert work.pydp("rotate-keys", "data", "--mode", "reencrypt", *access).code == 0
+    assert counts(work)[-1][1] == 6
+    assert joined(work, "a") == joined(work, "b") == joined(work, "c")
+
+
+def test_what_joins_with_nothing_moves_although_another_file_cannot_be_read(encrypted):
+    encrypted.write("data/broken.csv", 'id\n"')
+    before = counts(encrypted)
+    left = json.loads(rotate(encrypted, "data", "--mode", "reencrypt", "--json", code=3).out)["done"][0]
+    assert {one["file"] for one in left["quarantined"]} == {"data/broken.csv", "data/people.csv"}
+    assert left["files"] == ["data/pay.parquet"]
+    assert sum(cells for _, cells in counts(encrypted)) == sum(cells for _, cells in before)
+
+
 JOINED = """version: 1
 keyring: ring
 datasets:
