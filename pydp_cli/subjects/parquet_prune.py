@@ -91,11 +91,12 @@ def _overlaps(statistics: Any, wanted: Wanted) -> bool:
     except (ValueError, OverflowError):  # a time that Python has not, or a text that was cut within a character
         return True
     if isinstance(least, int) and not isinstance(least, bool):
-        return _between(wanted.numbers, least, greatest)
-    return not isinstance(least, str) or _between(wanted.values, least, greatest)
+        return is_between(wanted.numbers, least, greatest)
+    return not isinstance(least, str) or is_between(wanted.values, least, greatest)
 
 
-def _between(values: Sequence[Any], least: Any, greatest: Any) -> bool:
+def is_between(values: Sequence[Any], least: Any, greatest: Any) -> bool:
+    """Tell whether any of some sorted values is between two others."""
     at = bisect_left(values, least)
     return at < len(values) and bool(values[at] <= greatest)
 

@@ -1,25 +1,30 @@
 """Residue in Parquet files: what is left of a person besides the rows, in what a file says of its data.
 
-Metadata, names of columns, statistics, dictionaries, and the bloom filters of the columns of people's ids.
+Metadata, names of columns, statistics, page indexes, dictionaries, and the bloom filters of the columns of people's
+ids.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pydp_cli.datasets.parquet_dictionaries import READABLE, Dictionary, dictionaries
-from pydp_cli.datasets.thrift_compact import NotThrift
+from pydp_cli.datasets.parquet_footer import footer_bytes
+from pydp_cli.datasets.parquet_page_index import page_bounds
+from pydp_cli.datasets.thrift_compact import NotThrift, Reader, Struct
 from pydp_cli.subjects.bloom_filters import blocks_of, has, stale
 from pydp_cli.subjects.parquet_prune import is_plain
 from pydp_cli.subjects.sought import Sought
 
 _TEXTS = frozenset({"STRING", "ENUM", "JSON", "NONE"})
 _WHOLE_NUMBERS = frozenset({"INT", "NONE"})
+_UNSIGNED = frozenset({"UINT_8", "UINT_16", "UINT_32", "UINT_64"})
 
 
 def parquet_residue(path: str, shown: str, sought: Sought) -> Iterator[tuple[str, bool]]:
@@ -112,15 +117,34 @@ class _Parquet:
             group = self.parquet.metadata.row_group(number)
             for at in range(group.num_columns):
                 leaf = group.column(at)
-                statistics = leaf.statistics
-                if statistics is None or not statistics.has_min_max:
+                if not self.sought.may_be_in(leaf.path_in_schema, is_text=leaf.physical_type == "BYTE_ARRAY"):
                     continue
-                if self.sought.may_be_in(leaf.path_in_schema, is_text=statistics.physical_type == "BYTE_ARRAY"):
-                    bounds.setdefault(leaf.path_in_schema, []).extend((number, one) for one in _bounds(statistics))
+                statistics, found = leaf.statistics, bounds.setdefault(leaf.path_in_schema, [])
+                if statistics is not None and statistics.has_min_max:
+                    found += [(number, one) for one in _bounds(statistics)]
+                if leaf.has_column_index:
+                    found += [(number, one) for one in self._bounds_of_pages(number, at)]
         for column, found in bounds.items():
             if self.sought.is_in(column, pa.array([bound for _, bound in found], pa.string())):
                 hit = {number: None for number, bound in found if self.sought.is_in(column, pa.array([bound]))}
                 yield from ((number, column) for number in hit)
+
+    def _bounds_of_pages(self, group: int, leaf: int) -> list[str]:
+        """Give the least and the greatest value of each page of a column of whole numbers or texts."""
+        column = self.parquet.schema.column(leaf)
+        kind, means = column.physical_type, column.logical_type.type
+        stored = [one for bounds in page_bounds(self.footer[4][group][1][leaf], self._read_at) for one in bounds or ()]
+        if kind == "BYTE_ARRAY" and means in _TEXTS:
+            return [one.decode("utf-8", errors="replace") for one in stored]
+        if kind not in {"INT32", "INT64"} or means not in _WHOLE_NUMBERS:
+            return []
+        signed = column.converted_type not in _UNSIGNED
+        return [str(int.from_bytes(one, "little", signed=signed)) for one in stored]
+
+    @cached_property
+    def footer(self) -> Struct:
+        """The footer as it is written."""
+        return Reader(footer_bytes(self.stream)).struct()
 
     def _filters(self, column: str) -> Iterator[tuple[str, bool]]:
         """Ask the bloom filters of a column of people's ids for what no row has."""

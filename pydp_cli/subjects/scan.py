@@ -22,6 +22,7 @@ from pydp_cli.errors import InputError
 from pydp_cli.pipeline.head import read_head
 from pydp_cli.pipeline.physical import take_rows
 from pydp_cli.policy.identity_text import check_type, plain_text
+from pydp_cli.subjects.page_prune import some_rows
 from pydp_cli.subjects.parquet_prune import Wanted, groups_of_interest
 
 BATCH_ROWS = 1 << 17
@@ -240,9 +241,11 @@ def _lacks_newline(chunk: CsvChunk) -> bool:
 def _parquet_batches(
     source: ParquetSource, columns: list[str], wanted: Mapping[str, Wanted] | None, share: tuple[int, int]
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Give batches of the columns with the position of their first row; row groups of no interest are skipped."""
+    """Give batches of the columns with the position of their first row; what is of no interest is skipped."""
     interesting = [True] * source.num_row_groups
-    if wanted is not None and set(columns) == set(wanted):
+    if wanted is not None and set(columns) != set(wanted):
+        wanted = None
+    if wanted is not None:
         interesting = groups_of_interest(source.metadata, source.schema, wanted, source.read_at)
     start = 0
     for group, rows in enumerate(source.group_rows):
@@ -252,6 +255,10 @@ def _parquet_batches(
             continue
         if not columns:
             yield position, pa.record_batch([pa.nulls(rows)], ["-"])
+            continue
+        some = None if wanted is None else some_rows(source, group, wanted)
+        if some is not None:
+            yield from ((position + first, batch) for first, batch in some)
             continue
         for batch in source.batches_of(group, columns=columns, batch_rows=BATCH_ROWS):
             yield position, batch

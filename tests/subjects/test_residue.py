@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pydp_cli.datasets.parquet_dictionaries import dictionaries
+from pydp_cli.datasets.parquet_footer import footer_bytes
+from pydp_cli.datasets.thrift_compact import Reader
 from pydp_cli.errors import InputError
 from pydp_cli.subjects.bloom_filters import blocks_of, digests_of, has, stale
 from pydp_cli.subjects.holds import HeldRows
@@ -72,6 +74,22 @@ def test_statistics(company):
     company.write("data/customers/a.parquet", OTHERS)
     path = company.folder / "data/customers/a.parquet"
     path.write_bytes(data[:at] + b"aaa.quist@example.com" + data[at + len(ZOE) :])
+    assert scan(company) == [("data/customers/a.parquet", "the statistics of column", "customers")]
+
+
+@pytest.mark.parametrize(("column", "was"), [("email", ZOE), ("id", 471100)])
+def test_page_indexes(company, column, was):
+    """As a tool would leave it that changes pages and statistics, and copies the page index."""
+    path = company.folder / "data/customers/a.parquet"
+    there = OTHERS.set_column(OTHERS.schema.get_field_index(column), column, pa.array([OTHERS[column][0].as_py(), was]))
+    pq.write_table(there, path, compression="none", use_dictionary=False, write_page_index=True)
+    data = path.read_bytes()
+    chunk = Reader(footer_bytes(io.BytesIO(data))).struct()[4][0][1][OTHERS.schema.get_field_index(column)]
+    start, end = chunk[6], chunk[6] + chunk[7]
+    old = was.encode() if column == "email" else was.to_bytes(8, "little")
+    new = bytes([old[0] ^ 3]) + old[1:]
+    assert old in data[start:end]
+    path.write_bytes(data[:start].replace(old, new) + data[start:end] + data[end:].replace(old, new))
     assert scan(company) == [("data/customers/a.parquet", "the statistics of column", "customers")]
 
 
