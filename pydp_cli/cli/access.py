@@ -31,15 +31,25 @@ OPTIONS: dict[str, Any] = {
     ],
     "identities": Annotated[
         list[Path] | None,
-        typer.Option("--identity", help="An identity file that unlocks the keyring, or a whole file; may be repeated."),
+        typer.Option(
+            "--identity",
+            metavar="FILE",
+            help="An identity file that unlocks the keyring, or a whole file; may be repeated.",
+        ),
     ],
     "share_files": Annotated[
         list[Path] | None,
-        typer.Option("--share-file", help="A file that holds a share of the keyring; once for each share."),
+        typer.Option(
+            "--share-file", metavar="FILE", help="A file that holds a share of the keyring; once for each share."
+        ),
     ],
     "command": Annotated[
         str | None,
-        typer.Option("--unlock-command", help="Let the keyring run this command, which it names as a protector."),
+        typer.Option(
+            "--unlock-command",
+            metavar="COMMAND",
+            help="Let the keyring run this command, which it names as a protector.",
+        ),
     ],
 }
 

@@ -39,12 +39,19 @@ def anonymize(
     dataset: opt.Dataset = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="COLUMN=TRANSFORM[:OPTION=VALUE,…] without a policy, as in zip=prefix:3."),
+        typer.Option(
+            "--set", metavar="COLUMN=…", help="COLUMN=TRANSFORM[:OPTION=VALUE,…] without a policy, as in zip=prefix:3."
+        ),
     ] = None,
-    drop: Annotated[list[str] | None, typer.Option("--drop", help="Columns to drop, separated by commas.")] = None,
-    keep: Annotated[list[str] | None, typer.Option("--keep", help="Columns to keep, separated by commas.")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option("--drop", metavar="NAMES", help="Columns to drop, separated by commas.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", metavar="NAMES", help="Columns to keep, separated by commas.")
+    ] = None,
     other_columns: Annotated[
-        str | None, typer.Option("--other-columns", help="What happens to unnamed columns: error, keep or drop.")
+        str | None,
+        typer.Option("--other-columns", metavar="HOW", help="What happens to unnamed columns: error, keep or drop."),
     ] = None,
     print_policy: Annotated[
         bool, typer.Option("--print-policy", help="Print the policy that --set, --drop and --keep stand for, and end.")
@@ -52,7 +59,9 @@ def anonymize(
     purpose: Annotated[
         str | None,
         typer.Option(
-            "--purpose", help="What the output is for: other columns, and rows without consent, are left out."
+            "--purpose",
+            metavar="NAME",
+            help="What the output is for: other columns, and rows without consent, are left out.",
         ),
     ] = None,
     input_format: opt.InputFormat = None,

@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 
 Events = Annotated[
-    list[str] | None, typer.Option("--event", help="Only events of this name, or that begin with it: erase-user.")
+    list[str] | None,
+    typer.Option("--event", metavar="NAME", help="Only events of this name, or that begin with it: erase-user."),
 ]
 Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only entries from this time on.")]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only entries before this time.")]
@@ -42,7 +43,9 @@ def verify(
     access: Access,
     against: Annotated[
         list[Path] | None,
-        typer.Option("--against", help="A checkpoint kept elsewhere, to notice an end that was cut off."),
+        typer.Option(
+            "--against", metavar="FILE", help="A checkpoint kept elsewhere, to notice an end that was cut off."
+        ),
     ] = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -110,7 +113,9 @@ Example:
 def export(
     *,
     policy: opt.PolicyFile = None,
-    format_: Annotated[str, typer.Option("--format", help="jsonl: the lines as they are; csv; or ocsf.")] = "jsonl",
+    format_: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl: the lines as they are; csv; or ocsf.")
+    ] = "jsonl",
     event: Events = None,
     since: Since = None,
     until: Until = None,
@@ -156,9 +161,12 @@ def prove(
     seq: Annotated[int | None, typer.Argument(help="The number of the entry.", min=0)] = None,
     *,
     access: Access,
-    check: Annotated[Path | None, typer.Option("--check", help="Check a proof instead of making one.")] = None,
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="FILE", help="Check a proof instead of making one.")
+    ] = None,
     vkey: Annotated[
-        list[str] | None, typer.Option("--vkey", help="A public key that is trusted, where there is no keyring.")
+        list[str] | None,
+        typer.Option("--vkey", metavar="KEY", help="A public key that is trusted, where there is no keyring."),
     ] = None,
 ) -> None:
     """Prove that an entry is in the log, to somebody who has only the public key.
@@ -196,7 +204,9 @@ Example:
 )
 @with_access
 def anchor(
-    *, access: Access, vkey: Annotated[bool, typer.Option("--vkey", help="Print the public key.")] = False
+    *,
+    access: Access,
+    vkey: Annotated[bool, typer.Option("--vkey", help="Print the public key.")] = False,
 ) -> None:
     """Sign the log as it is now, and print the checkpoint, to be kept where the log's writers cannot change it.
 

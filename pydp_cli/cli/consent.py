@@ -25,9 +25,9 @@ app = typer.Typer(
     help="Record what people agree to, and look it up. Events name nobody: they hold keyed hashes.",
 )
 
-Purpose = Annotated[str, typer.Option("--purpose", help="A purpose of the policy.")]
+Purpose = Annotated[str, typer.Option("--purpose", metavar="NAME", help="A purpose of the policy.")]
 At = Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it was said. Default: now.")]
-Method = Annotated[str | None, typer.Option("--method", help="How it was said: form, letter, phone.")]
+Method = Annotated[str | None, typer.Option("--method", metavar="NAME", help="How it was said: form, letter, phone.")]
 
 
 @app.command(
@@ -44,7 +44,9 @@ def record(
     subject: Subjects = None,
     at: At = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="When it ends by itself.")] = None,
-    notice: Annotated[str | None, typer.Option("--notice", help="The version of the text that they saw.")] = None,
+    notice: Annotated[
+        str | None, typer.Option("--notice", metavar="VERSION", help="The version of the text that they saw.")
+    ] = None,
     method: Method = None,
     refused: Annotated[bool, typer.Option("--refused", help="They said no.")] = False,
 ) -> None:
@@ -110,9 +112,14 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A CSV file; its heading names identities and what is below.")],
     *,
     access: Access,
-    purpose: Annotated[str | None, typer.Option("--purpose", help="The purpose, where no column names it.")] = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", metavar="NAME", help="The purpose, where no column names it.")
+    ] = None,
     status: Annotated[
-        str | None, typer.Option("--status", help="given, refused, withdrawn or opted-out, where no column says it.")
+        str | None,
+        typer.Option(
+            "--status", metavar="STATUS", help="given, refused, withdrawn or opted-out, where no column says it."
+        ),
     ] = None,
 ) -> None:
     """Record a file of events; where a line cannot be read, none of it.

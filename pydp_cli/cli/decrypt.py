@@ -39,13 +39,18 @@ def decrypt(
     dataset: opt.Dataset = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="What --set was for `encrypt`, where neither policy nor file can tell."),
+        typer.Option(
+            "--set", metavar="COLUMN=…", help="What --set was for `encrypt`, where neither policy nor file can tell."
+        ),
     ] = None,
     columns: Annotated[
-        list[str] | None, typer.Option("--columns", help="Only these columns, separated by commas.")
+        list[str] | None, typer.Option("--columns", metavar="NAMES", help="Only these columns, separated by commas.")
     ] = None,
     on_error: Annotated[
-        str, typer.Option("--on-error", help="What becomes of a cell that fails: stop, keep or null. Counted.")
+        str,
+        typer.Option(
+            "--on-error", metavar="HOW", help="What becomes of a cell that fails: stop, keep or null. Counted."
+        ),
     ] = "stop",
     key_version: Annotated[
         str | None,
@@ -62,7 +67,10 @@ def decrypt(
     whole_file: opt.WholeFile = False,
     parquet_modular: opt.ParquetModular = False,
     file_format: Annotated[
-        str, typer.Option("--format", help="With --whole-file: pydp, age, or fernet (keys by --identity).")
+        str,
+        typer.Option(
+            "--format", metavar="FORMAT", help="With --whole-file: pydp, age, or fernet (keys by --identity)."
+        ),
     ] = "pydp",
     name: opt.Name = None,
     context: opt.Context = None,

@@ -34,10 +34,14 @@ Texts = list[str] | None
 def dp_stats(
     inputs: opt.Inputs = None,
     *,
-    query: Annotated[str | None, typer.Option("--query", help="A query of the policy.")] = None,
+    query: Annotated[str | None, typer.Option("--query", metavar="NAME", help="A query of the policy.")] = None,
     policy: opt.PolicyFile = None,
-    user: Annotated[str | None, typer.Option("--user", help="The column of the person: the unit of privacy.")] = None,
-    unit: Annotated[str | None, typer.Option("--unit", help="row, where each row is another person.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="COLUMN", help="The column of the person: the unit of privacy.")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option("--unit", metavar="UNIT", help="row, where each row is another person.")
+    ] = None,
     epsilon: Annotated[float | None, typer.Option("--epsilon", help="The privacy loss to spend.")] = None,
     rho: Annotated[float | None, typer.Option("--rho", help="The loss in zCDP instead (Gaussian noise).")] = None,
     delta: Annotated[float | None, typer.Option("--delta", help="For private groups: well below 1/people.")] = None,
@@ -54,11 +58,15 @@ def dp_stats(
         Texts, typer.Option("--group-by", metavar="COLUMN[=KEY,KEY]", help="Groups; without keys they are private.")
     ] = None,
     totals: Annotated[bool, typer.Option("--totals", help="Add lines with what the groups add up to.")] = False,
-    where: Annotated[str | None, typer.Option("--where", help="A condition on the rows that count.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="CONDITION", help="A condition on the rows that count.")
+    ] = None,
     groups_per_person: Annotated[int, typer.Option(min=1, help="How many groups of a person count.")] = 1,
     rows_per_group: Annotated[int, typer.Option(min=1, help="How many rows of a person count in a group.")] = 1,
     output: opt.Output = None,
-    html: Annotated[str | None, typer.Option("--html", help="Write a page with bars and error bars.")] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write a page with bars and error bars.")
+    ] = None,
     force: opt.Force = False,
     json: opt.Json = False,
     plan: Annotated[

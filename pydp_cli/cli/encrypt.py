@@ -33,7 +33,9 @@ def encrypt(
     dataset: opt.Dataset = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="COLUMN=random|deterministic|fpe[:OPTION=VALUE,…] without a policy."),
+        typer.Option(
+            "--set", metavar="COLUMN=…", help="COLUMN=random|deterministic|fpe[:OPTION=VALUE,…] without a policy."
+        ),
     ] = None,
     print_policy: Annotated[
         bool, typer.Option("--print-policy", help="Print the policy that --set stands for, and end.")
@@ -42,14 +44,21 @@ def encrypt(
     parquet_modular: opt.ParquetModular = False,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--columns", help="With --parquet-modular: only these, under keys of their own. Default: all."),
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            help="With --parquet-modular: only these, under keys of their own. Default: all.",
+        ),
     ] = None,
     recipient: Annotated[
         list[str] | None,
-        typer.Option("--recipient", help="With --whole-file: a recipient's text or file; may be repeated."),
+        typer.Option(
+            "--recipient", metavar="AGE1…|FILE", help="With --whole-file: a recipient's text or file; may be repeated."
+        ),
     ] = None,
     file_format: Annotated[
-        str, typer.Option("--format", help="With --whole-file: pydp, or age for other people's tools.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help="With --whole-file: pydp, or age for other people's tools."),
     ] = "pydp",
     name: opt.Name = None,
     context: opt.Context = None,

@@ -61,7 +61,9 @@ def erase_user(
     certificate: Annotated[
         Path | None, typer.Option("--certificate", metavar="FILE", help="Where the certificate goes, too: NAME.json.")
     ] = None,
-    request: Annotated[str | None, typer.Option("--request", help="The number of the request.")] = None,
+    request: Annotated[
+        str | None, typer.Option("--request", metavar="NUMBER", help="The number of the request.")
+    ] = None,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for another run to end.")] = 0,
     json: opt.Json = False,
     quiet: opt.Quiet = False,

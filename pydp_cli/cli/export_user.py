@@ -37,14 +37,20 @@ def export_user(
     subjects: SubjectsFile = None,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="NAME.zip, a new folder, or for --subjects a folder of zip files."),
+        typer.Option(
+            "-o", "--output", metavar="PATH", help="NAME.zip, a new folder, or for --subjects a folder of zip files."
+        ),
     ] = None,
     merge: Merge = False,
     encrypt_to: Annotated[
         list[str] | None, typer.Option("--encrypt-to", metavar="AGE1…", help="Encrypt the zip to an age recipient.")
     ] = None,
-    request: Annotated[str | None, typer.Option("--request", help="The number of the request, for the bundle.")] = None,
-    verify: Annotated[Path | None, typer.Option("--verify", help="Verify a bundle instead of making one.")] = None,
+    request: Annotated[
+        str | None, typer.Option("--request", metavar="NUMBER", help="The number of the request, for the bundle.")
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option("--verify", metavar="FILE", help="Verify a bundle instead of making one.")
+    ] = None,
     force: opt.Force = False,
     as_of: opt.AsOf = None,
     json: opt.Json = False,
@@ -98,7 +104,9 @@ def export_user(
         print_json([vars(one) for one in made])
     elif not quiet:
         for one in made:
-            note(f"{one.path}: {one.rows:,} rows of {one.datasets} datasets, {one.omissions} things left out")
+            left_out = f", {one.omissions} left out (omissions.json)" if one.omissions else ""
+            counted = f"{one.rows:,} row{'s'[: one.rows != 1]} of {one.datasets:,} dataset{'s'[: one.datasets != 1]}"
+            note(f"{one.path}: {counted}{left_out}")
         if keyring is None:
             note("the bundle is not signed: unlock the keyring with --key-file or --passphrase-file to sign it")
 

@@ -37,13 +37,14 @@ Example:
 def add(
     *,
     access: Access,
-    matter: Annotated[str, typer.Option("--matter", help="What it is about, without personal data.")],
+    matter: Annotated[str, typer.Option("--matter", metavar="TEXT", help="What it is about, without personal data.")],
     subject: Subjects = None,
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", help="Hold rows of this dataset only; may be repeated.")
+        list[str] | None,
+        typer.Option("--dataset", metavar="NAME", help="Hold rows of this dataset only; may be repeated."),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="DATE", help="The last day. Default: none.")] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Who ordered it, as a role.")] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who ordered it, as a role.")] = None,
     json: opt.Json = False,
 ) -> None:
     """Hold a person's rows, or whole datasets.
@@ -86,7 +87,7 @@ def lift(
     number: Number,
     *,
     access: Access,
-    because: Annotated[str, typer.Option("--because", help="The reason, without personal data.")],
+    because: Annotated[str, typer.Option("--because", metavar="TEXT", help="The reason, without personal data.")],
 ) -> None:
     """End a hold. Whom it was about is forgotten; the log keeps that there was one."""
     load_arrow()

@@ -22,7 +22,9 @@ Example:
 def init(
     files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Files, globs or folders, one dataset each.")],
     *,
-    output: Annotated[str, typer.Option("-o", "--output", help="Where the policy goes, or - for stdout.")] = "-",
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="PATH", help="Where the policy goes, or - for stdout.")
+    ] = "-",
     force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:

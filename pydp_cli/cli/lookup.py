@@ -25,9 +25,9 @@ Example:
 def lookup(
     *,
     access: Access,
-    column: Annotated[str, typer.Option("--column", help="The encrypted column.")],
+    column: Annotated[str, typer.Option("--column", metavar="COLUMN", help="The encrypted column.")],
     value: Annotated[
-        str | None, typer.Option("--value", help="- reads the value from stdin; without, it is asked for.")
+        str | None, typer.Option("--value", metavar="-", help="- reads the value from stdin; without, it is asked for.")
     ] = None,
     dataset: opt.Dataset = None,
     json: opt.Json = False,

@@ -21,12 +21,21 @@ if TYPE_CHECKING:
 
 PolicyFile = Annotated[
     Path | None,
-    typer.Option("-p", "--policy", help="The policy file. Default: pydp.yml here or in the nearest parent folder."),
+    typer.Option(
+        "-p",
+        "--policy",
+        metavar="FILE",
+        help="The policy file. Default: pydp.yml here or in the nearest parent folder.",
+    ),
 ]
-KeyringFile = Annotated[Path | None, typer.Option("--keyring", help="The keyring, where no policy names one.")]
-KeyFile = Annotated[Path | None, typer.Option("--key-file", help="A key file that unlocks the keyring.")]
+KeyringFile = Annotated[
+    Path | None, typer.Option("--keyring", metavar="FILE", help="The keyring, where no policy names one.")
+]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", metavar="FILE", help="A key file that unlocks the keyring.")
+]
 PassphraseFile = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="A file that holds the keyring's passphrase.")
+    Path | None, typer.Option("--passphrase-file", metavar="FILE", help="A file that holds the keyring's passphrase.")
 ]
 Inputs = Annotated[
     list[str] | None,
@@ -37,14 +46,18 @@ Inputs = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option("-o", "--output", help="File, directory (for several inputs) or - (stdout)."),
+    typer.Option("-o", "--output", metavar="PATH", help="File, directory (for several inputs) or - (stdout)."),
 ]
-Dataset = Annotated[str | None, typer.Option("--dataset", help="Which dataset of the policy the input is.")]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="Which dataset of the policy the input is.")
+]
 InputFormat = Annotated[
-    str | None, typer.Option("--input-format", help="csv, tsv or parquet, where the name does not tell.")
+    str | None,
+    typer.Option("--input-format", metavar="FORMAT", help="csv, tsv or parquet, where the name does not tell."),
 ]
 OutputFormat = Annotated[
-    str | None, typer.Option("--output-format", help="csv, tsv or parquet, where the name does not tell.")
+    str | None,
+    typer.Option("--output-format", metavar="FORMAT", help="csv, tsv or parquet, where the name does not tell."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Replace the input safely, all files or none.")]
@@ -52,12 +65,16 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show a sample before and after, column by column, and write nothing.")
 ]
 Reveal = Annotated[bool, typer.Option("--reveal", help="With --dry-run: show the values as they are, not masked.")]
-Report = Annotated[Path | None, typer.Option("--report", help="Write the run's report to this file as JSON.")]
+Report = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the run's report to this file as JSON.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes. Default: the cores.")]
 BadRows = Annotated[
     Path | None,
-    typer.Option("--bad-rows", help="Set malformed CSV rows aside in this file (mode 0600) and count them."),
+    typer.Option(
+        "--bad-rows", metavar="FILE", help="Set malformed CSV rows aside in this file (mode 0600) and count them."
+    ),
 ]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME", help="The date (or time) that counts as now. Default: now.")
@@ -71,11 +88,17 @@ ParquetModular = Annotated[
 ]
 Name = Annotated[
     str | None,
-    typer.Option("--name", help="With --whole-file: the file's original name, where it is called otherwise now."),
+    typer.Option(
+        "--name", metavar="NAME", help="With --whole-file: the file's original name, where it is called otherwise now."
+    ),
 ]
 Context = Annotated[
     str | None,
-    typer.Option("--context", help="With --whole-file: a text that the file belongs to, to be said again to decrypt."),
+    typer.Option(
+        "--context",
+        metavar="TEXT",
+        help="With --whole-file: a text that the file belongs to, to be said again to decrypt.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless something is wrong.")]
 

@@ -146,7 +146,7 @@ Example:
 def ropa(
     *,
     policy: opt.PolicyFile = None,
-    format_: Annotated[str, typer.Option("--format", help="csv or markdown.")] = "csv",
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="csv or markdown.")] = "csv",
 ) -> None:
     """Print the record of processing activities (GDPR Art. 30) that the policy stands for.
 

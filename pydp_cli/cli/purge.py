@@ -37,7 +37,9 @@ def purge(
     *,
     access: Access,
     apply: Annotated[bool, typer.Option("--apply", help="Delete; else it is only shown what would happen.")] = False,
-    dataset: Annotated[list[str] | None, typer.Option("--dataset", help="Only this dataset; may be repeated.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", metavar="NAME", help="Only this dataset; may be repeated.")
+    ] = None,
     confirm: Annotated[
         str | None,
         typer.Option("--confirm", metavar="DIGEST", help="Confirm new or changed rules, by the preview."),

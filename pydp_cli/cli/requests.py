@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 Number = Annotated[str, typer.Argument(help="The number that `open` gave.")]
-Because = Annotated[str | None, typer.Option("--because", help="The reason, without personal data.")]
+Because = Annotated[str | None, typer.Option("--because", metavar="TEXT", help="The reason, without personal data.")]
 
 
 @app.command(
@@ -48,9 +48,12 @@ def open_(
         str | None, typer.Option("--received", metavar="DATE", help="When it arrived. Default: today.")
     ] = None,
     regime: Annotated[
-        str | None, typer.Option("--regime", help="The law: eu-gdpr or us-ca-ccpa. Default: the controller's first.")
+        str | None,
+        typer.Option(
+            "--regime", metavar="NAME", help="The law: eu-gdpr or us-ca-ccpa. Default: the controller's first."
+        ),
     ] = None,
-    note: Annotated[str | None, typer.Option("--note", help="A remark, without personal data.")] = None,
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A remark, without personal data.")] = None,
     json: opt.Json = False,
 ) -> None:
     """Record a request, and say when it is due. The person is kept as a keyed hash only."""
@@ -156,7 +159,7 @@ def close(
     number: Number,
     *,
     policy: opt.PolicyFile = None,
-    outcome: Annotated[str, typer.Option("--outcome", help="done, refused or withdrawn.")] = "done",
+    outcome: Annotated[str, typer.Option("--outcome", metavar="HOW", help="done, refused or withdrawn.")] = "done",
     because: Because = None,
 ) -> None:
     """Record what came of a request."""

@@ -53,9 +53,11 @@ def rotate_keys(
     *,
     access: Access,
     mode: Annotated[
-        str | None, typer.Option("--mode", help=f"One of: {', '.join(MODES)}. Default: what is due.")
+        str | None, typer.Option("--mode", metavar="MODE", help=f"One of: {', '.join(MODES)}. Default: what is due.")
     ] = None,
-    key: Annotated[str, typer.Option("--key", help="With --mode reencrypt: the key of the keyring.")] = "cell",
+    key: Annotated[
+        str, typer.Option("--key", metavar="NAME", help="With --mode reencrypt: the key of the keyring.")
+    ] = "cell",
     new_version: Annotated[
         bool, typer.Option("--new-version/--no-new-version", help="Whether to make a new version of the key first.")
     ] = True,
@@ -64,7 +66,9 @@ def rotate_keys(
         typer.Option("--from-version", metavar="ID", help="The key version of CSV columns that do not tell theirs."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
-    plan: Annotated[Path | None, typer.Option("--plan", help="Write what would be done to this file.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Write what would be done to this file.")
+    ] = None,
     apply: Annotated[Path | None, typer.Option("--apply", help="Do what a plan says, and nothing else.")] = None,
     abort: Annotated[bool, typer.Option("--abort", help="Undo what an interrupted run had not decided.")] = False,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for another run to end.")] = 0,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from calendar import month_name
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from html import escape
 from typing import Any
 
+from pydp_cli.subjects.durations import in_words
 from pydp_cli.subjects.processing import RIGHTS
 
 SHOWN_ROWS = 200
@@ -19,9 +23,13 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
 th, td { border: 1px solid #8886; padding: .25rem .5rem; text-align: left; vertical-align: top; }
 th { background: #8882; } .none, caption { opacity: .7; }
-td { overflow-wrap: anywhere; } caption { text-align: left; }
+td { overflow-wrap: break-word; max-width: 30rem; } caption { text-align: left; }
 table.record { display: table; width: 100%; break-inside: avoid; } .record th { width: 12rem; }
-@media print { body { max-width: none; } table { font-size: 80%; } }
+.record td { overflow-wrap: anywhere; }
+td.count { text-align: right; font-variant-numeric: tabular-nums; }
+@media (max-width: 30rem) { .record th { width: 7rem; } }
+@media print { body { max-width: none; } table { font-size: 80%; } td { overflow-wrap: anywhere; } }
+@media print { h2 { break-after: avoid; } }
 """
 
 
@@ -41,7 +49,6 @@ def readme(facts: dict[str, Any], *, signed: bool) -> str:
     """Say in plain words what this is."""
     controller = facts["controller"]
     name = controller["name"] or "the organisation that sent you this"
-    contact = controller.get("dpo") or controller.get("address") or "the address that you wrote to"
     check = (
         "The file manifest.json lists every file with its SHA-256, and manifest.sig signs that list.\n"
         "`pydp export-user --verify FILE` checks both."
@@ -62,7 +69,7 @@ omissions.json         what was left out, and why
 
 {RIGHTS}
 
-Questions: {contact}
+Questions: {_contact(facts)}
 
 {check}
 """
@@ -70,38 +77,69 @@ Questions: {contact}
 
 def index_page(facts: dict[str, Any], sections: Iterable[Section], omissions: list[dict[str, Any]]) -> Iterator[bytes]:
     """Write the page, section by section; every value is escaped, and nothing is loaded."""
-    name = escape(facts["controller"]["name"] or "us")
+    name = facts["controller"]["name"]
+    found = list(sections)
     yield (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width"><title>Your data</title>'
-        f"<style>{STYLE}</style></head><body>\n<h1>Your data at {name}</h1>\n"
-        f"<p>As of {escape(facts['as_of'])}. Request {escape(facts['request'])}.</p>\n<p>{escape(RIGHTS)}</p>\n"
+        f"<style>{STYLE}</style></head><body>\n<h1>{escape(f'Your data at {name}' if name else 'Your data')}</h1>\n"
+        f"<p>As of {escape(_day(facts['as_of']))}. Request {escape(facts['request'])}.</p>\n<p>{escape(RIGHTS)}</p>\n"
     ).encode()
-    for section in sections:
-        yield from _section(section)
+    yield from _overview(found)
+    for number, section in enumerate(found):
+        yield from _section(number, section)
     if omissions:
         yield b"<h2>What was left out</h2>\n<ul>\n"
         for one in omissions:
             yield f"<li>{escape(one['dataset'])}: {escape(one['what'])} ({escape(one['why'])})</li>\n".encode()
         yield b"</ul>\n"
-    yield b"</body></html>\n"
+    yield f"<h2>Questions</h2>\n<p>Write to {escape(_contact(facts))}.</p>\n</body></html>\n".encode()
 
 
-def _section(section: Section) -> Iterator[bytes]:
-    yield f"<h2>{escape(section.title)}</h2>\n".encode()
+def _contact(facts: dict[str, Any]) -> str:
+    controller = facts["controller"]
+    return str(controller.get("dpo") or controller.get("address") or "the address that you wrote to")
+
+
+def _day(moment: str) -> str:
+    """Write a moment as people read it; the month by its name, for the order of numbers differs by country."""
+    at = datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(timezone.utc)
+    return f"{at.day} {month_name[at.month]} {at.year}, {at:%H:%M} UTC"
+
+
+def _plain(category: str) -> str:
+    """Write a term of a vocabulary in words: `pd:EmailAddress` is "email address"."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", " ", category.rpartition(":")[2]).lower()
+
+
+def _overview(sections: Sequence[Section]) -> Iterator[bytes]:
+    yield b'<table><thead><tr><th scope="col">Where</th><th scope="col">Found</th></tr></thead><tbody>\n'
+    for number, section in enumerate(sections):
+        rows = "nothing" if not section.rows else f"{section.rows:,} row{'s'[: section.rows != 1]}"
+        link = f'<a href="#d{number}">{escape(section.title)}</a>'
+        yield f'<tr><td>{link}</td><td class="count">{rows}</td></tr>\n'.encode()
+    yield b"</tbody></table>\n"
+
+
+def _section(number: int, section: Section) -> Iterator[bytes]:
+    yield f'<h2 id="d{number}">{escape(section.title)}</h2>\n'.encode()
     purposes = "; ".join(
         f"{purpose['description'] or purpose['name']} ({purpose['basis'] or 'no legal basis is named'})"
         for purpose in section.about["purposes"]
     )
     if purposes:
         yield f"<p>Used for: {escape(purposes)}.</p>\n".encode()
+    if section.about["categories"]:
+        categories = ", ".join(map(_plain, section.about["categories"]))
+        yield f"<p>What it is: {escape(categories)}.</p>\n".encode()
     if section.about["recipients"]:
         yield f"<p>Passed on to: {escape(', '.join(section.about['recipients']))}.</p>\n".encode()
     if section.about["retention"]:
-        yield f"<p>Kept for {escape(section.about['retention']['keep'])}.</p>\n".encode()
+        yield f"<p>Kept for {escape(in_words(section.about['retention']['keep']))}.</p>\n".encode()
     if not section.rows:
-        yield f'<p class="none">{section.files:,} files were searched, and nothing about you was found.</p>\n'.encode()
+        searched = "1 file was" if section.files == 1 else f"{section.files:,} files were"
+        yield f'<p class="none">{searched} searched, and nothing about you was found.</p>\n'.encode()
         return
     yield from _table(section) if len(section.columns) <= TABLE_COLUMNS else _records(section)
     if section.rows > SHOWN_ROWS:

@@ -25,6 +25,17 @@ def after_duration(day: date, *durations: str) -> date:
     return date.max if (date.max - end).days <= days else end + timedelta(days=days)
 
 
+def in_words(duration: str) -> str:
+    """Write a duration as people say it: `P1Y6M` is "1 year and 6 months"."""
+    names = ("year", "month", "week", "day", "hour", "minute", "second")
+    parts = [
+        f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
+        for count, name in zip(duration_parts(duration), names, strict=True)
+        if count
+    ]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts or ["0 days"])
+
+
 def last_day_over(today: date, *durations: str) -> date | None:
     """Give the last day from which durations are over before `today`; None where not even the first day's are.
 

@@ -24,7 +24,8 @@ class Step:
 
     def __str__(self) -> str:
         given = ", ".join(f"{space} ({count:,})" for space, count in self.gave)
-        return f"{self.space} → {self.dataset}.{self.column}: {self.rows:,} rows" + (f", give {given}" if given else "")
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        return f"{self.space} → {self.dataset}.{self.column}: {rows}" + (f", give {given}" if given else "")
 
 
 @dataclass(frozen=True)

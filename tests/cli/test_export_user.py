@@ -32,7 +32,7 @@ def test_a_copy_is_written_signed_and_logged(shop):
     done = shop.pydp("export-user", "--subject", "email=anna@example.com", "-o", "copy.zip", "--key-file", "key")
     assert (done.code, done.out) == (0, "")
     assert "customer_id → orders.customer_id: 2 rows" in done.err
-    assert "copy.zip: 9 rows of 4 datasets, 2 things left out" in done.err
+    assert "copy.zip: 9 rows of 4 datasets, 2 left out (omissions.json)" in done.err
     assert "anna" not in done.err
     assert shop.pydp("export-user", "--verify", "copy.zip", "--key-file", "key").code == 0
     log = shop.read(".pydp/audit/000000.jsonl")

@@ -103,6 +103,8 @@ def test_processing_says_what_the_law_asks_for(company):
     assert said["customers"]["categories"] == ["pd:EmailAddress", "pd:Name"]
     assert said["customers"]["recipients"] == ["Parcel Ltd"]
     assert "To serve you (contract)" in page
+    assert "What it is: email address, name." in page
+    assert '<a href="#d0">customers</a></td><td class="count">1 row</td>' in page
 
 
 def test_the_page_has_no_script_and_shows_values_as_text(company):

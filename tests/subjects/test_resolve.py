@@ -39,7 +39,7 @@ def test_a_person_is_found_over_links_whatever_they_are_known_by(company, given)
 def test_the_trail_tells_how_rows_were_reached_without_values(company):
     found = company.find("customer_id=1")
     trail = [str(step) for step in found.trail]
-    assert "customer_id → customers.id: 1 rows, give email (1)" in trail
+    assert "customer_id → customers.id: 1 row, give email (1)" in trail
     assert "customer_id → orders.customer_id: 2 rows, give orders.id (2), email (1)" in trail
     assert "anna" not in " ".join(trail)
 

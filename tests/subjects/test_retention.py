@@ -15,7 +15,7 @@ from pydp_cli.errors import InputError, UsageError
 from pydp_cli.policy.model import DatasetPolicy
 from pydp_cli.policy.rights import Retention
 from pydp_cli.subjects import retention
-from pydp_cli.subjects.durations import after_duration, last_day_over
+from pydp_cli.subjects.durations import after_duration, in_words, last_day_over
 from pydp_cli.subjects.retention import NO_DAY, Rule, days_of, due_rows
 
 TODAY = dt.date(2026, 11, 23)
@@ -27,6 +27,21 @@ durations = st.builds(
     st.integers(0, 9),
     st.integers(0, 99),
 )
+
+
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        ("P3Y", "3 years"),
+        ("P1Y6M", "1 year and 6 months"),
+        ("P1Y1M10D", "1 year, 1 month and 10 days"),
+        ("P2W", "2 weeks"),
+        ("PT36H", "36 hours"),
+        ("P0D", "0 days"),
+    ],
+)
+def test_durations_in_words(duration, words):
+    assert in_words(duration) == words
 
 
 @pytest.mark.parametrize(

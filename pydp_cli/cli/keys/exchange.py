@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Tink = Annotated[bool, typer.Option("--tink", help="As a keyset of Tink, in JSON and in clear text.")]
 Column = Annotated[str | None, typer.Option("--column", metavar="DATASET.COLUMN", help="The column whose key it is.")]
 Domain = Annotated[
-    str | None, typer.Option("--domain", help="The domain, where the policy encrypts the column in one.")
+    str | None,
+    typer.Option("--domain", metavar="NAME", help="The domain, where the policy encrypts the column in one."),
 ]
 
 
@@ -28,7 +29,9 @@ Domain = Annotated[
 def export(
     *,
     access: Access,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file to make (0600); never over another.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="PATH", help="The file to make (0600); never over another.")
+    ],
     tink: Tink = False,
     column: Column = None,
     domain: Domain = None,

@@ -30,7 +30,9 @@ def new(
     *,
     kind: Annotated[
         str,
-        typer.Option("--kind", help="mlkem768x25519 (also against quantum computers), or x25519 (short)."),
+        typer.Option(
+            "--kind", metavar="KIND", help="mlkem768x25519 (also against quantum computers), or x25519 (short)."
+        ),
     ] = "mlkem768x25519",
     json: opt.Json = False,
     quiet: opt.Quiet = False,

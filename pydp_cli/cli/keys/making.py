@@ -25,7 +25,10 @@ def init(
     policy: opt.PolicyFile = None,
     keyring: opt.KeyringFile = None,
     key_file: Annotated[
-        Path | None, typer.Option("--key-file", help="Make this key file too (or use it), as what unlocks the keyring.")
+        Path | None,
+        typer.Option(
+            "--key-file", metavar="FILE", help="Make this key file too (or use it), as what unlocks the keyring."
+        ),
     ] = None,
     passphrase_file: opt.PassphraseFile = None,
     passphrase_fd: Annotated[

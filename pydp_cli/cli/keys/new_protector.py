@@ -28,12 +28,13 @@ Settings = Annotated[
     list[str] | None,
     typer.Argument(metavar="[NAME=VALUE]...", help="What the protector needs to know, as in recipient=alice.pub."),
 ]
-Label = Annotated[str, typer.Option("--label", help="Whom or what the protector is for.")]
+Label = Annotated[str, typer.Option("--label", metavar="TEXT", help="Whom or what the protector is for.")]
 NewKeyFile = Annotated[
-    Path | None, typer.Option("--new-key-file", help="Make this key file, or use it if it is one already.")
+    Path | None,
+    typer.Option("--new-key-file", metavar="FILE", help="Make this key file, or use it if it is one already."),
 ]
 NewPassphraseFile = Annotated[
-    Path | None, typer.Option("--new-passphrase-file", help="A file that holds the new passphrase.")
+    Path | None, typer.Option("--new-passphrase-file", metavar="FILE", help="A file that holds the new passphrase.")
 ]
 NewPassphraseFd = Annotated[
     int | None,

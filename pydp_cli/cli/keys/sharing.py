@@ -22,7 +22,9 @@ def split(
     access: Access,
     threshold: Annotated[int, typer.Option("--threshold", min=2, help="How many shares it takes.")],
     shares: Annotated[int, typer.Option("--shares", min=2, help="How many shares are made.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A folder, one file for each share; or - (stdout).")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="PATH", help="A folder, one file for each share; or - (stdout).")
+    ],
     label: Label = "",
     json: opt.Json = False,
     quiet: opt.Quiet = False,
