@@ -232,7 +232,7 @@ def _policy_of(
     for text in said["group_by"] or ():
         column, equals, keys = text.partition("=")
         groups.append({column: {"keys": keys.split(",")} if equals else {"unknown": True}})
-    name = "; ".join(os.path.realpath(one) if "://" not in one else one for one in inputs)  # noqa: PTH - as written
+    name = "; ".join(os.path.realpath(one) if "://" not in one else one for one in inputs)
     data = {
         "version": 1,
         "datasets": {name: {"path": inputs[0], "other_columns": "keep"}},

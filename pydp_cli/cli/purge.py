@@ -124,10 +124,9 @@ def _refuse_unsafe(
 
 def _resume(policy: Policy, keyring: Keyring | None) -> None:
     """Finish what was committed, undo what was not, and tell the audit log of what it has missed."""
-    from pydp_cli.audit.log import tidy
     from pydp_cli.cli import rights
     from pydp_cli.rewrite import recovery
-    from pydp_cli.subjects.purge import drop_quarantine_unless_committed, purge_folder, runs_not_told
+    from pydp_cli.subjects.purge import drop_quarantine_unless_committed, runs_not_told
 
     for found, _ in recovery.resume(policy.state_dir):
         drop_quarantine_unless_committed(policy.state_dir, found.journal)
@@ -136,8 +135,7 @@ def _resume(policy: Policy, keyring: Keyring | None) -> None:
         counts = {name: sum(file[name] for file in files) for name in ("deleted", "quarantined")}
         told = {"runs": [run.details.get("run")], "day": run.details["day"], "files": len(files) - len(run.left)}
         rights.record(policy, "purge.resumed", {**told, **counts}, keyring)
-    for log in (policy.state_dir, purge_folder(policy.state_dir)):
-        tidy(log)
+    _tidy(policy)
 
 
 def _abort(policy: Policy) -> None:
@@ -149,7 +147,17 @@ def _abort(policy: Policy) -> None:
     undone = recovery.abort(policy.state_dir)
     for found in undone:
         drop_quarantine_unless_committed(policy.state_dir, found.journal)
+    _tidy(policy)
     note("undone: nothing was changed" if undone else "nothing was interrupted")
+
+
+def _tidy(policy: Policy) -> None:
+    """Remove what a run that ended half-way had not put in place in the logs."""
+    from pydp_cli.audit.log import tidy
+    from pydp_cli.subjects.purge import purge_folder
+
+    for log in (policy.state_dir, purge_folder(policy.state_dir)):
+        tidy(log)
 
 
 def _sum(done: list[dict[str, Any]], name: str) -> int:

@@ -208,3 +208,12 @@ def test_an_interrupted_purge_is_finished_or_begun_anew(place, monkeypatch):
     assert done.code == 0
     assert place.read("data/orders.csv") == NULLED
     assert not place.path("data/visits/old.parquet").exists()
+
+
+@pytest.mark.parametrize("way", ["--abort", "--resume"])
+def test_what_a_killed_run_left_beside_the_log_goes(place, way):
+    confirmed(place)
+    torn = place.path(".pydp/audit/.head.0123456789abcdef.tmp")
+    torn.write_text("half")
+    assert purge(place, way).code == 0
+    assert not torn.exists()
