@@ -247,7 +247,9 @@ def drop(
 
     policy = opt.find_and_load_policy(access.policy)
     keyring = rights.keyring_if_any(policy, access)
-    dropped = drop_before(policy.state_dir, opt.moment(before), clock=utc_now, signer=rights.signer_if_any(keyring))
+    dropped = drop_before(
+        policy.state_dir, opt.moment(before, "--before"), clock=utc_now, signer=rights.signer_if_any(keyring)
+    )
     note(f"{len(dropped)} segments dropped")
 
 
@@ -268,8 +270,8 @@ def _entries(path: Path | None, events: list[str] | None, since: str | None, unt
     from pydp_cli.audit.lines import stamp
     from pydp_cli.audit.verify import entries
 
-    first = stamp(opt.moment(since)) if since else ""
-    end = stamp(opt.moment(until)) if until else "~"
+    first = stamp(opt.moment(since, "--since")) if since else ""
+    end = stamp(opt.moment(until, "--until")) if until else "~"
     names = tuple(events or ("",))
     return [
         entry

@@ -212,8 +212,8 @@ def _record(
     policy = _policy(access, purpose)
     pairs = _given(policy, subject)
     keyring = rights.required_keyring(policy, access, "consent")
-    said = utc_text(rights.moment_of(at))
-    end = None if until is None else utc_text(opt.moment(until))
+    said = utc_text(rights.moment_of(at, "--at"))
+    end = None if until is None else utc_text(opt.moment(until, "--until"))
     if end is not None and end <= said:
         raise UsageError("consent ends before it begins", place="--until")
     events = [

@@ -63,7 +63,7 @@ def add(
     policy = opt.find_and_load_policy(access.policy)
     keyring = rights.required_keyring(policy, access, "naming a person") if subject else None
     whom = parse_subjects(subject, catalogue_of(policy)) if subject else None
-    last = opt.day_of(until) if until is not None else None
+    last = opt.day_of(until, "--until") if until is not None else None
     asked = LegalHold("", matter, tuple(dataset or ()), until=last, by=by)
     signer = rights.signer_if_any(keyring)
     added = add_hold(policy, asked, whom, keyring=keyring, clock=utc_now, signer=signer)

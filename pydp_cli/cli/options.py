@@ -103,22 +103,22 @@ Context = Annotated[
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless something is wrong.")]
 
 
-def day_of(text: str | None) -> date:
-    """Read `--as-of`: the day it names, in UTC; today where it was left out."""
+def day_of(text: str | None, option: str = "--as-of") -> date:
+    """Read the day that an option names, in UTC; today where it was left out."""
     if text is None:
         return datetime.now(timezone.utc).date()
-    return moment(text).date()
+    return moment(text, option).date()
 
 
-def moment(text: str) -> datetime:
-    """Read a date or a time as ISO 8601 has it; without a zone it is UTC."""
+def moment(text: str, option: str = "--as-of") -> datetime:
+    """Read a date or a time that an option names, as ISO 8601 has it; without a zone it is UTC."""
     try:
         read = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+        return read.replace(tzinfo=timezone.utc) if read.tzinfo is None else read.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         raise UsageError(
-            "not a date or a time", place="--as-of", hint="write 2026-01-31 or 2026-01-31T12:00:00+01:00"
+            "not a date or a time", place=option, hint="write 2026-01-31 or 2026-01-31T12:00:00+01:00"
         ) from None
-    return read.replace(tzinfo=timezone.utc) if read.tzinfo is None else read.astimezone(timezone.utc)
 
 
 def workers_or_cores(workers: int | None) -> int:

@@ -76,7 +76,7 @@ def open_(
 
         space, value = parse_subjects(subject, catalogue_of(policy)).given[0]
         reference = reference_key(keyring, space).reference(value)
-    asked = RightsRequest("", kind, law, opt.day_of(received), reference, note)
+    asked = RightsRequest("", kind, law, opt.day_of(received, "--received"), reference, note)
     opened = open_request(policy.state_dir, asked, clock=utc_now, signer=rights.signer_if_any(keyring))
     if json:
         print_json(opened.as_json())

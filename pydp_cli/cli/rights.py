@@ -32,9 +32,9 @@ SubjectsFile = Annotated[
 Merge = Annotated[bool, typer.Option("--merge", help="Take several ids that hang together as one person's.")]
 
 
-def moment_of(text: str | None) -> datetime:
-    """Read `--as-of`: now where it was left out."""
-    return datetime.now(timezone.utc) if text is None else opt.moment(text)
+def moment_of(text: str | None, option: str = "--as-of") -> datetime:
+    """Read the moment that an option names; now where it was left out."""
+    return datetime.now(timezone.utc) if text is None else opt.moment(text, option)
 
 
 def keyring_if_any(policy: Policy, access: Access) -> Keyring | None:

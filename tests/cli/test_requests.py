@@ -41,6 +41,13 @@ def test_a_request_runs_its_course(work):
     assert "done" in work.pydp("requests", "list", "--closed").out
 
 
+def test_a_date_that_is_none_is_told_by_the_option_that_has_it(work):
+    work.write("pydp.yml", POLICY)
+    for date in ("2026-02-30", "soon", "0001-01-01T00:00:00+23:00"):
+        done = work.pydp("requests", "open", "erasure", "--received", date)
+        assert (done.code, "--received: not a date" in done.err) == (2, True), done.err
+
+
 def test_a_request_needs_a_law(work):
     assert work.pydp("requests", "open", "erasure").code == 2
     assert work.pydp("requests", "open", "erasure", "--regime", "us-ca-ccpa").code == 0
