@@ -17,6 +17,7 @@ from typing import IO, Any
 from pydp_cli.audit.lines import canonical
 from pydp_cli.audit.notes import Verifier, sign_note
 from pydp_cli.audit.signing import Signer
+from pydp_cli.datasets.staging_files import output_error
 from pydp_cli.errors import OutputError
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
@@ -91,7 +92,7 @@ def folder_bundle(folder: Path) -> Iterator[Bundle]:
     except FileExistsError:
         raise OutputError("another export is being written here", place=str(temp), hint="remove it if not") from None
     except OSError as error:
-        raise OutputError(f"cannot be written ({(error.strerror or 'error').lower()})", place=str(folder)) from error
+        raise output_error(error, str(folder)) from error
 
     def open_file(name: str) -> IO[bytes]:
         path = temp / name
@@ -103,6 +104,8 @@ def folder_bundle(folder: Path) -> Iterator[Bundle]:
     try:
         yield Bundle(open_file)
         temp.rename(folder)
+    except OSError as error:
+        raise output_error(error, str(folder)) from error
     finally:
         _remove(temp)
 

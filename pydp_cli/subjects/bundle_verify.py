@@ -16,6 +16,8 @@ from pydp_cli.audit.notes import Verifier, check_note, parse_note, read_verifier
 from pydp_cli.errors import InputError, Refused
 from pydp_cli.subjects.bundle import FORMAT, MANIFEST, SIGNATURE, SIGNER_NAME, signed_text
 
+AGE = b"age-encryption.org/v1"
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -32,12 +34,15 @@ def verify_bundle(path: Path, *, public_keys: Iterable[bytes] | None = None) -> 
     Without `public_keys` the key that the manifest names is taken at its word: the bundle is then whole, but could be
     anyone's.
     """
-    if path.is_dir():
-        names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file()]
-        return _verify(names, lambda name: (path / name).read_bytes(), str(path), public_keys)
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _verify(archive.namelist(), archive.read, str(path), public_keys)
+        if path.is_dir():
+            names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file()]
+            return _verify(names, lambda name: (path / name).read_bytes(), str(path), public_keys)
+        with path.open("rb") as file:
+            if file.read(len(AGE)) == AGE:
+                raise InputError("the bundle is encrypted with age", place=str(path), hint="`age --decrypt` it first")
+            with zipfile.ZipFile(file) as archive:
+                return _verify(archive.namelist(), archive.read, str(path), public_keys)
     except FileNotFoundError:
         raise InputError("no such file", place=str(path)) from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError):
@@ -47,6 +52,8 @@ def verify_bundle(path: Path, *, public_keys: Iterable[bytes] | None = None) -> 
 
 
 def _verify(names: list[str], read: Callable[[str], bytes], place: str, public_keys: Iterable[bytes] | None) -> Checked:
+    if len(names) != len(set(names)):  # programs do not agree on which of the two they show
+        raise Refused("the bundle was altered: a file is there twice", place=place)
     if MANIFEST not in names:
         raise Refused("the bundle has no manifest", place=place)
     raw = read(MANIFEST)
@@ -54,12 +61,12 @@ def _verify(names: list[str], read: Callable[[str], bytes], place: str, public_k
     signed_by = _signature(raw, read(SIGNATURE) if SIGNATURE in names else None, manifest, place, public_keys)
     listed = manifest["files"]
     present = [name for name in names if name not in {MANIFEST, SIGNATURE}]
-    if len(present) != len(set(present)) or set(present) != set(listed):
+    if set(present) != set(listed):
         more, less = sorted(set(present) - set(listed)), sorted(set(listed) - set(present))
-        what = f"{less[0]} is missing" if less else f"{more[0]} was added" if more else "a file is there twice"
+        what = f"{less[0]} is missing" if less else f"{more[0]} was added"
         raise Refused(f"the bundle was altered: {what}", place=place)
     for name, said in listed.items():
-        if hashlib.sha256(read(name)).hexdigest() != said.get("sha256"):
+        if not isinstance(said, dict) or hashlib.sha256(read(name)).hexdigest() != said.get("sha256"):
             raise Refused(f"the bundle was altered: {name} is not what was signed", place=place)
     return Checked(manifest, signed_by, trusted=signed_by is not None and public_keys is not None)
 
@@ -69,7 +76,7 @@ def _manifest(raw: bytes, place: str) -> dict[str, Any]:
         manifest = json.loads(raw)
         sound = canonical(manifest) + b"\n" == raw and manifest["format"] == FORMAT and manifest["complete"] is True
         sound = sound and isinstance(manifest["files"], dict)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     if not sound:
         raise Refused("the bundle was altered: its manifest is not as pydp writes it", place=place)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pydp_cli.audit.signing import Signer
 from pydp_cli.datasets.publish import Publication
+from pydp_cli.datasets.staging_files import output_error
 from pydp_cli.errors import MissingExtra, UsageError
 from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.references import reference_key
@@ -107,6 +108,11 @@ def _collected(asked: ExportRequest, places: Sequence[int]) -> ExportRequest:
 
 @contextmanager
 def _opened(asked: ExportRequest, output: Path) -> Iterator[Bundle]:
+    if output.name == "-":
+        raise UsageError("a bundle is a file or a folder, and cannot be stdout", hint="-o NAME.zip")
+    if output.name.endswith(".age") and not asked.recipients:
+        raise UsageError("nothing says whose key it is encrypted to", place=str(output), hint="add --encrypt-to AGE1…")
+    keys = _recipients(asked.recipients)
     if not output.name.endswith((".zip", ".age")):
         if asked.recipients:
             raise UsageError("an encrypted bundle is one file", place=str(output), hint="name it NAME.zip.age")
@@ -116,11 +122,14 @@ def _opened(asked: ExportRequest, output: Path) -> Iterator[Bundle]:
     with Publication(force=asked.force) as publication:
         if asked.recipients:
             staged = publication.stage(str(output))
-            with TemporaryFile(dir=output.parent) as plain:  # has no name: nothing in clear stays after a crash
-                with zip_bundle(plain) as bundle:
-                    yield bundle
-                plain.seek(0)
-                _encrypt(plain, staged.stream, asked.recipients)
+            try:
+                with TemporaryFile(dir=output.parent) as plain:  # has no name: nothing in clear stays after a crash
+                    with zip_bundle(plain) as bundle:
+                        yield bundle
+                    plain.seek(0)
+                    _encrypt(plain, staged.stream, keys)
+            except OSError as error:
+                raise output_error(error, str(output)) from error
         else:
             staged = publication.stage(str(output), verify=lambda path: _check(Path(path), asked))
             with zip_bundle(staged.stream) as bundle:
@@ -133,8 +142,10 @@ def _check(path: Path, asked: ExportRequest) -> None:
     verify_bundle(path, public_keys=None if asked.signer is None else [asked.signer.public])
 
 
-def _encrypt(plain: Any, out: Any, recipients: Sequence[str]) -> None:
-    """Encrypt to age recipients (X25519), streaming."""
+def _recipients(texts: Sequence[str]) -> list[Any]:
+    """Read the keys of age recipients (X25519), before anything is read or written for them."""
+    if not texts:
+        return []
     try:
         import pyrage
     except ImportError:
@@ -142,9 +153,15 @@ def _encrypt(plain: Any, out: Any, recipients: Sequence[str]) -> None:
             "encrypting to a person's key needs the extra `age`", hint="pip install 'pydp-cli[age]'"
         ) from None
     try:
-        keys = [pyrage.x25519.Recipient.from_str(text.strip()) for text in recipients]
+        return [pyrage.x25519.Recipient.from_str(text.strip()) for text in texts]
     except pyrage.RecipientError:
         raise UsageError("not an age recipient", place="--encrypt-to", hint="it begins with age1") from None
+
+
+def _encrypt(plain: Any, out: Any, keys: Sequence[Any]) -> None:
+    """Encrypt to age recipients, streaming."""
+    import pyrage
+
     pyrage.encrypt_io(plain, out, keys)
 
 

@@ -1,9 +1,12 @@
 import csv
 import io
 import json
+import resource
+import signal
 import zipfile
 from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -361,3 +364,57 @@ def counted(function, calls):
         return function(*given, **more)
 
     return call
+
+
+@pytest.mark.parametrize("name", ["copy.zip", "copy", "copy.zip.age"])
+def test_a_full_disk_is_told_and_leaves_nothing(company, name):
+    recipients = [str(pyrage.x25519.Identity.generate().to_public())] if name.endswith("age") else []
+    asked = request(company, recipients=recipients)
+    before = sorted(company.folder.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="larger than the limit"):
+            export_person(asked, 0, company.folder / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert sorted(company.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(("name", "hint"), [("copy.zip.age", "--encrypt-to"), ("-", "NAME.zip")])
+def test_a_bundle_is_not_named_what_it_is_not(company, name, hint, monkeypatch):
+    monkeypatch.chdir(company.folder)
+    with pytest.raises(UsageError) as caught:
+        export_person(request(company), 0, Path(name))
+    assert hint in str(caught.value.hint)
+    assert not Path(name).exists()
+
+
+def test_an_encrypted_bundle_is_not_called_damaged(company):
+    identity = pyrage.x25519.Identity.generate()
+    path, _ = export(company, name="copy.zip.age", recipients=[str(identity.to_public())])
+    with pytest.raises(InputError, match="encrypted with age"):
+        verify_bundle(path)
+
+
+def test_a_file_that_is_there_twice_is_refused(company):
+    path, _ = export(company)
+    with zipfile.ZipFile(path) as archive:
+        contents = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents:
+            archive.writestr(name, content)
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("manifest.json", b"{}")
+    with pytest.raises(Refused, match="twice"):
+        verify_bundle(path)
+
+
+@pytest.mark.parametrize("manifest", ["[" * 100_000, '{"complete":true,"files":{"a":1},"format":"pydp-export-1"}\n'])
+def test_a_manifest_of_something_else_is_refused(tmp_path, manifest):
+    (tmp_path / "manifest.json").write_text(manifest)
+    (tmp_path / "a").write_text("")
+    with pytest.raises(Refused, match="was altered"):
+        verify_bundle(tmp_path)
