@@ -22,6 +22,7 @@ from pydp_cli.pipeline import physical
 from pydp_cli.pipeline.head import read_head
 from pydp_cli.pipeline.readable import Readable, index_columns, readable
 from pydp_cli.policy.identity_text import identity_text
+from pydp_cli.policy.model import ColumnPolicy
 from pydp_cli.subjects.catalogue import Catalogue
 from pydp_cli.subjects.file_matches import FileMatches
 from pydp_cli.subjects.resolution import Person
@@ -255,10 +256,21 @@ class Redaction:
         treated = self.dataset.columns.get(name)
         space = self.spaces.get(name)
         if space is None:
-            personal = treated is not None and treated.category is not None
+            personal = not _is_nobodys(treated)
             if about_others:
                 return pa.array(np.ones(len(column), bool))
             return pc.invert(is_own) if personal else pa.array(np.zeros(len(column), bool))
         known = pa.array(self.person.identities.get(space, ()), pa.string())
         mine = pc.is_in(identity_text(column, self.catalogue.identity(space)), value_set=known)
         return pc.invert(mine) if about_others else pc.invert(pc.or_(mine, is_own))
+
+
+def _is_nobodys(treated: ColumnPolicy | None) -> bool:
+    """Tell whether the policy says of a column that it is no personal data: kept as it is, and of no category.
+
+    Only such columns of somebody else's row are shown to a person whom it mentions. A column that is changed before it
+    is used elsewhere, or encrypted, or that nobody decided about, tells of the row's owner.
+    """
+    if treated is None or treated.category is not None or treated.encrypt is not None or not treated.anonymize:
+        return False
+    return all(step.name == "keep" for step in treated.anonymize)

@@ -21,6 +21,7 @@ from pydp_cli.subjects.export import ExportRequest, export_people, export_person
 from pydp_cli.subjects.resolve import resolve
 from pydp_cli.subjects.subject import parse_subjects
 from pydp_cli.subjects.values import csv_rows, json_lines
+from tests.subjects.conftest import POLICY
 from tests.subjects.test_resolve import treat
 
 AS_OF = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
@@ -66,6 +67,28 @@ def test_other_people_in_shared_rows_are_redacted_and_counted(company):
     assert [(one["column"], one["cells"]) for one in omissions] == [("receiver", 1), ("sender", 1)]
     assert b"bo@example.com" not in everything
     assert b"cy@example.com" not in everything
+
+
+@pytest.mark.parametrize(
+    ("treatment", "shown"),
+    [
+        ("keep", True),
+        ("{anonymize: keep, category: pd:Note}", False),
+        ("redact", False),
+        ("{anonymize: keep, encrypt: true}", False),
+        ("{purposes: [service]}", False),
+        (None, False),
+    ],
+)
+def test_a_mention_shows_only_columns_that_are_nobodys_by_the_policy(company, treatment, shown):
+    said = "other_columns: keep\n    columns: {" + ("" if treatment is None else f"text: {treatment}, ")
+    company.write(
+        "pydp.yml",
+        POLICY.replace("columns: {sender: keep, receiver: keep, text: keep}", f"{said}sender: keep, receiver: keep}}"),
+    )
+    path, _ = export(company)
+    own, mention = lines(path, "data/messages.jsonl")
+    assert (own["text"], mention["text"]) == ("hello", "fine" if shown else None)
 
 
 def test_what_was_searched_without_a_find_is_named(company):
