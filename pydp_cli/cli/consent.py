@@ -173,22 +173,11 @@ Example:
 @with_access
 def verify(*, access: Access) -> None:
     """Check that no event was altered, and none is missing, as `pydp audit verify` does for the audit log."""
-    from pydp_cli.audit.signing import public_keys_of
-    from pydp_cli.audit.verify import verify as verify_log
-    from pydp_cli.cli.render import note, warn
-    from pydp_cli.cli.rights import open_keyring_of
+    from pydp_cli.cli.rights import verify_events
     from pydp_cli.subjects.consent import consent_folder
 
     policy = opt.find_and_load_policy(access.policy)
-    keys = public_keys_of(open_keyring_of(policy, access)) if access.brings_something() else None
-    verdict = verify_log(consent_folder(policy.state_dir), public_keys=keys)
-    for finding in verdict.findings:
-        print(f"{finding.kind}: {finding.place}: {finding.message}")
-    for warning in verdict.warnings:
-        warn(warning)
-    if not verdict.sound:
-        raise Refused("the consent events were tampered with", place=str(consent_folder(policy.state_dir)))
-    note(f"{verdict.lines:,} lines are as they were written")
+    verify_events(policy, access, consent_folder(policy.state_dir), "the consent events")
 
 
 def _record(

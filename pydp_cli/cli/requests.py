@@ -172,6 +172,22 @@ def close(
     note(f"{number}: {outcome}")
 
 
+@app.command(
+    epilog="""\b
+Example:
+  pydp requests verify --key-file pydp.key
+"""
+)
+@with_access
+def verify(*, access: Access) -> None:
+    """Check that no event was altered, and none is missing, as `pydp audit verify` does for the audit log."""
+    from pydp_cli.cli.rights import verify_events
+    from pydp_cli.subjects.requests import requests_folder
+
+    policy = opt.find_and_load_policy(access.policy)
+    verify_events(policy, access, requests_folder(policy.state_dir), "the requests")
+
+
 def _show(found: list[RightsRequest], today: date, *, json: bool) -> None:
     from pydp_cli.cli.render import print_json, print_table
 

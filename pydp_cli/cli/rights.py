@@ -12,7 +12,7 @@ import typer
 
 from pydp_cli.cli import options as opt
 from pydp_cli.cli.access import Access
-from pydp_cli.errors import UsageError
+from pydp_cli.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from pydp_cli.audit.signing import Signer
@@ -92,3 +92,20 @@ def subjects_of(catalogue: Catalogue, named: list[str] | None, file: Path | None
             raise UsageError("--subject and --subjects exclude each other")
         return read_subjects(file, catalogue)
     return [parse_subjects(named or (), catalogue)]
+
+
+def verify_events(policy: Policy, access: Access, folder: Path, what: str) -> None:
+    """Verify a chained log of its own, print what is wrong, and raise `Refused` where anything is."""
+    from pydp_cli.audit.signing import public_keys_of
+    from pydp_cli.audit.verify import verify
+    from pydp_cli.cli.render import note, warn
+
+    keys = public_keys_of(open_keyring_of(policy, access)) if access.brings_something() else None
+    verdict = verify(folder, public_keys=keys)
+    for finding in verdict.findings:
+        print(f"{finding.kind}: {finding.place}: {finding.message}")
+    for warning in verdict.warnings:
+        warn(warning)
+    if not verdict.sound:
+        raise Refused(f"{what} were tampered with", place=str(folder))
+    note(f"{verdict.lines:,} lines are as they were written")

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from pydp_cli.audit.agreement import require_agreement
 from pydp_cli.audit.log import Clock, append_all
 from pydp_cli.audit.segments import folder_of
 from pydp_cli.audit.signing import Signer
@@ -66,14 +67,19 @@ def record_events(state_dir: Path, events: Sequence[Event], *, clock: Clock, sig
 
 
 def read_events(state_dir: Path) -> pa.Table:
-    """Read all events as a table, in the order in which they were recorded."""
+    """Read all events as a table, in the order in which they were recorded; `Refused` where they were altered."""
+    require_agreement(consent_folder(state_dir), "the consent events", "`pydp consent verify` tells what is wrong")
     folder = folder_of(consent_folder(state_dir))
     options = pj.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="ignore")
     parts = [_NO_EVENTS]
     for number in folder.numbers("jsonl"):
         path = folder.segment(number)
         try:
-            table = pj.read_json(path, parse_options=options)
+            raw = path.read_bytes()
+            whole = raw[: raw.rfind(b"\n") + 1]  # what follows was being written when its writer died
+            if not whole:
+                continue
+            table = pj.read_json(pa.BufferReader(whole), parse_options=options)
         except (pa.ArrowInvalid, OSError):
             raise InputError(
                 "the consent events cannot be read", place=str(path), hint="`pydp consent verify` tells what is wrong"

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from pydp_cli.audit.agreement import require_agreement
 from pydp_cli.audit.log import Clock, append
 from pydp_cli.audit.signing import Signer
 from pydp_cli.audit.verify import entries
@@ -107,7 +108,8 @@ def close_request(
 
 
 def all_requests(state_dir: Path) -> list[RightsRequest]:
-    """Give every request as it stands, in the order in which they were opened."""
+    """Give every request as it stands, in the order in which they were opened; `Refused` where events were altered."""
+    require_agreement(requests_folder(state_dir), "the requests", "`pydp requests verify` tells what is wrong")
     found: dict[str, RightsRequest] = {}
     for entry in entries(requests_folder(state_dir)):
         said = entry.details

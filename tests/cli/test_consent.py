@@ -90,12 +90,22 @@ def test_what_makes_no_sense_is_refused(shop, arguments):
     assert shop.pydp("consent", *arguments, *KEY).code == 2
 
 
-def test_altered_events_are_told(shop):
+def test_altered_events_are_told_and_decide_nothing(shop):
     shop.pydp("consent", "record", "--subject", "person=1", "--purpose", "marketing", "--refused", *KEY)
     path = shop.path(".pydp/consent/audit/000000.jsonl")
     path.write_text(path.read_text().replace("refused", "given"))
     done = shop.pydp("consent", "verify", *KEY)
     assert (done.code, done.out.startswith("altered")) == (3, True)
+    done = shop.pydp("consent", "check", "--subject", "person=1", "--purpose", "marketing", *KEY)
+    assert (done.code, "the consent events were tampered with" in done.err) == (3, True)
+
+
+def test_a_writer_who_died_keeps_nobody_from_reading(shop):
+    about = ["--subject", "person=1", "--purpose", "marketing", *KEY]
+    shop.pydp("consent", "record", *about)
+    path = shop.path(".pydp/consent/audit/000000.jsonl")
+    path.write_text(path.read_text() + '{"details":{"at":"2026')
+    assert shop.pydp("consent", "check", *about).code == 0
 
 
 def test_a_purpose_needs_a_policy(shop):

@@ -48,6 +48,18 @@ def test_a_date_that_is_none_is_told_by_the_option_that_has_it(work):
         assert (done.code, "--received: not a date" in done.err) == (2, True), done.err
 
 
+def test_altered_requests_are_told(work):
+    work.write("pydp.yml", POLICY)
+    work.pydp("requests", "open", "erasure", "--received", "2026-11-02")
+    assert work.pydp("requests", "verify").code == 0
+    path = work.path(".pydp/requests/audit/000000.jsonl")
+    path.write_text(path.read_text().replace("2026-11-02", "2027-11-02"))
+    done = work.pydp("requests", "verify")
+    assert (done.code, done.out.startswith("altered")) == (3, True)
+    done = work.pydp("requests", "due", "--as-of", "2026-12-01")
+    assert (done.code, "`pydp requests verify` tells what is wrong" in done.err) == (3, True)
+
+
 def test_a_request_needs_a_law(work):
     assert work.pydp("requests", "open", "erasure").code == 2
     assert work.pydp("requests", "open", "erasure", "--regime", "us-ca-ccpa").code == 0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pydp_cli.audit.verify import verify
-from pydp_cli.errors import UsageError
+from pydp_cli.errors import Refused, UsageError
 from pydp_cli.subjects.deadlines import after, after_business_days, deadlines_of, regimes
 from pydp_cli.subjects.requests import (
     RightsRequest,
@@ -97,3 +97,36 @@ def test_what_cannot_be_is_refused(tmp_path):
         close_request(tmp_path, number, "done", None, clock=clock)
     with pytest.raises(UsageError, match="no such request"):
         close_request(tmp_path, "R9999", "done", None, clock=clock)
+
+
+def test_altered_requests_are_not_believed(tmp_path):
+    opened(tmp_path)
+    opened(tmp_path, received=date(2026, 11, 3))
+    log = requests_folder(tmp_path) / "audit"
+    path = log / "000000.jsonl"
+    sound = path.read_bytes()
+    head = (log / "head").read_bytes()
+    cut = sound[: sound[:-1].rfind(b"\n") + 1]
+    for altered in [sound.replace(b"2026-11-02", b"2027-11-02"), cut, b""]:
+        path.write_bytes(altered)
+        with pytest.raises(Refused, match="the requests were tampered with"):
+            all_requests(tmp_path)
+    path.write_bytes(sound + b'{"details":{"ki')  # its writer died; that is no alteration
+    assert len(all_requests(tmp_path)) == 2
+    path.write_bytes(sound)
+    for altered in [b"", head.replace(b"3", b"2", 1), b"\xff"]:
+        (log / "head").write_bytes(altered)
+        with pytest.raises(Refused, match="the requests were tampered with"):
+            all_requests(tmp_path)
+    (log / "head").unlink()
+    with pytest.raises(Refused, match="the requests were tampered with"):
+        all_requests(tmp_path)
+
+
+def test_an_alteration_stays_known_when_more_is_recorded(tmp_path):
+    opened(tmp_path)
+    path = requests_folder(tmp_path) / "audit/000000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"2026-11-02", b"2027-11-02"))
+    opened(tmp_path)
+    with pytest.raises(Refused, match="the requests were tampered with"):
+        all_requests(tmp_path)
