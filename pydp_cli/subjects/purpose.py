@@ -22,7 +22,8 @@ from pydp_cli.subjects.consent import Standing, read_events, standing
 from pydp_cli.subjects.hash_set import HashSet
 
 OpenKeyring = Callable[[], Keyring]
-YES = ("1", "true", "yes", "y", "t", "on", "opt-out", "opted-out")
+NO = ("", "0", "0.0", "false", "no", "n", "f", "off", "opt-in", "opted-in")
+"""The words of a signal that bar nothing. Any other does: nobody is sold because of how their answer was written."""
 
 
 @dataclass(frozen=True)
@@ -194,15 +195,15 @@ def _is_encrypted(column: str) -> UsageError:
 
 
 def _says_yes(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Tell where a signal is set: true, a number that is not zero, or a word for yes."""
+    """Tell where a signal is set: true, a number that is not zero, or any text that is no word for no."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_boolean(column.type):
         said = column
-    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+    elif any(is_number(column.type) for is_number in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)):
         said = pc.not_equal(column, pa.scalar(0, column.type))
     else:
         text = pc.ascii_lower(pc.utf8_trim_whitespace(column.cast(pa.string())))
-        said = pc.is_in(text, value_set=pa.array(YES))
+        said = pc.and_(text.is_valid(), pc.invert(pc.is_in(text, value_set=pa.array(NO))))
     yes: np.ndarray[tuple[int], np.dtype[np.bool_]] = said.fill_null(False).to_numpy(zero_copy_only=False)
     return yes

@@ -1,4 +1,5 @@
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -189,6 +190,11 @@ def test_lists_of_people_who_opted_out_bar_any_purpose(company):
         pa.array([0.5, 0.0, None]),
         pa.array([" YES", "no", None]),
         pa.array(["1", "", "0"]).dictionary_encode(),
+        pa.array(["do-not-sell", "False ", None]),
+        pa.array(["X", "", None]),
+        pa.array(["-1", "opt-in", "0"]),
+        pa.array([date(2026, 1, 1), None, None]),
+        pa.array([Decimal("1.0"), Decimal("0.0"), None]),
     ],
 )
 def test_columns_that_are_signals_bar_their_purposes(company, signal):
