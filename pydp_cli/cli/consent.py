@@ -151,7 +151,7 @@ Example:
 """
 )
 def stats(*, policy: opt.PolicyFile = None, as_of: opt.AsOf = None, json: opt.Json = False) -> None:
-    """Count for each purpose who agrees now, and who said no."""
+    """Count for each purpose who agrees now, and who said no: identifiers, of which a person may have several."""
     load_arrow()
     from pydp_cli.cli import rights
     from pydp_cli.cli.render import print_json, print_table

@@ -27,7 +27,7 @@ from pydp_cli.keys.keyring import Keyring
 from pydp_cli.pipeline.references import reference_keys
 
 Status = Literal["given", "refused", "withdrawn", "opted-out"]
-STATUSES = ("given", "refused", "withdrawn", "opted-out")
+STATUSES: tuple[Status, ...] = ("given", "refused", "withdrawn", "opted-out")
 
 _FIELDS = ("subject", "identity", "purpose", "status", "at", "until", "notice", "method")
 _SCHEMA = pa.schema([("seq", pa.int64()), ("details", pa.struct([(name, pa.string()) for name in _FIELDS]))])
@@ -207,15 +207,16 @@ def _of_person(events: pa.Table, keyring: Keyring, identities: Mapping[str, Iter
 
 
 def statistics(state_dir: Path, as_of: datetime) -> Iterator[dict[str, Any]]:
-    """Give for each purpose how many stand how."""
+    """Give for each purpose how many identifiers stand how at a time; a person may be known by several."""
     events = read_events(state_dir)
+    events = events.filter(pc.less_equal(events.column("at"), utc_text(as_of)))
     for purpose in sorted(pc.unique(events.column("purpose")).to_pylist()):
         now = standing(events, purpose, as_of)
         of_purpose = events.filter(pc.equal(events.column("purpose"), purpose))
         said = {status: pc.sum(pc.equal(of_purpose["status"], status)).as_py() or 0 for status in STATUSES}
         yield {
             "purpose": purpose,
-            "people": len(pc.unique(of_purpose.column("subject"))),
+            "identifiers": len(pc.unique(of_purpose.column("subject"))),
             "agree now": sum(map(len, now.live.values())),
             "said no": sum(map(len, now.barred.values())),
             "events": sum(said.values()),

@@ -55,7 +55,7 @@ def test_a_mailing_goes_to_those_who_agree(shop):
     assert shop.pydp("anonymize", "--purpose", "service", "-o", "x.csv", *KEY).code == 2
     assert "agree now" in shop.pydp("consent", "stats").out
     row = json.loads(shop.pydp("consent", "stats", "--json").out)[0]
-    assert (row["people"], row["agree now"], row["said no"]) == (3, 2, 1)
+    assert (row["identifiers"], row["agree now"], row["said no"]) == (3, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,11 @@ def test_a_mailing_goes_to_those_who_agree(shop):
         ("phone\n1\n", "in.csv:1"),
         ("status\ngiven\n", "in.csv:1"),
         ("", "in.csv:1"),
+        ("email,email\na@x.org,b@x.org\n", "in.csv:1"),
+        ("email,at\na@x.org\n", "in.csv:2"),
+        ('email,status\na@x.org,given\n\n"b\n",given\nc@x.org,\n', "in.csv:6"),
+        ("email,at,until\na@x.org,2026-01-01,2025-01-01\n", "in.csv:2"),
+        ('email\n"a@x.org', "in.csv:2"),
     ],
 )
 def test_a_file_that_cannot_be_read_records_nothing_and_tells_the_line(shop, content, place):
