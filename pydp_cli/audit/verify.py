@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -59,6 +59,7 @@ class _Verification:
         self.trusted = None if public_keys is None else set(public_keys)
         self.verdict = Verdict()
         self.roots: dict[int, bytes] = {}  # of the segments whose lines are there
+        self.origin: str | None = None  # the name that the first line gives the log
         self.broken_from: int | None = None  # the first line that the chain does not vouch for
 
     def run(self) -> Verdict:
@@ -115,6 +116,8 @@ class _Verification:
                     dropped.append(number)
                     chain.jump(seal.checkpoint.size, seal.checkpoint.last)
                 continue
+            if not number:
+                self.origin = origin_of(lines)
             chain.follow(lines, str(self.folder.segment(number)))
             self.roots[number] = root_of([leaf_hash(line) for line in lines])
             if torn:
@@ -158,6 +161,8 @@ class _Verification:
                 raise InputError("no such file", place=str(path))
             return None
         vouched = self._check_signature(found, path, needed=signed)
+        if self.origin is not None and found.checkpoint.origin != self.origin:
+            self._note("altered", str(path), "it is of another log")
         checkpoint, lines = found.checkpoint, self.verdict.lines
         what: Kind = "conflict" if conflict else "truncated"
         if checkpoint.size > lines:
@@ -188,8 +193,10 @@ class _Verification:
         return signed_by is not None
 
     def _verifiers(self, origin: str) -> list[Verifier]:
-        if self.trusted is not None:
-            return [Verifier(origin, public) for public in self.trusted]
+        beside = self._keys_beside()
+        return beside if self.trusted is None else [Verifier(origin, public) for public in self.trusted]
+
+    def _keys_beside(self) -> list[Verifier]:
         try:
             known = self.folder.keys.read_text(encoding="utf-8").splitlines()
             return [read_verifier(vkey) for vkey in known]
@@ -270,6 +277,13 @@ class _Chain:
     def _broken(self, line: int) -> None:
         before = self.verification.broken_from
         self.verification.broken_from = line if before is None else min(before, line)
+
+
+def origin_of(lines: Sequence[bytes]) -> str | None:
+    """Give the name that the first line of a log gives it."""
+    entry = read_line(lines[0]) if lines else None
+    name = None if entry is None else entry.details.get("log")
+    return name if isinstance(name, str) else None
 
 
 def latest(state_dir: Path, wanted: Callable[[Entry], bool]) -> Entry | None:

@@ -386,3 +386,21 @@ def test_a_list_of_keys_that_was_altered_stops_no_recording_and_is_told(tmp_path
     assert len(list(entries(tmp_path))) == 6  # with the first, which names the log
     assert keys.read_bytes() == b"\xff\xfe not a list \x00"
     assert "malformed" in kinds(verify(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["head", "checkpoint", "keys"])
+def test_every_byte_beside_the_lines_counts(tmp_path, signer, keyring, name):
+    write(tmp_path, 2, signer)
+    path = tmp_path / "audit" / name
+    raw = path.read_bytes()
+    for place in range(len(raw) - 1):
+        path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+        assert not verify(tmp_path, public_keys=public_keys_of(keyring)).sound
+
+
+def test_a_checkpoint_of_another_log_is_told(tmp_path, signer, keyring):
+    write(tmp_path / "one", 3, signer)
+    write(tmp_path / "two", 2, signer)
+    other = tmp_path / "two/audit/checkpoint"
+    (finding, *_) = verify(tmp_path / "one", public_keys=public_keys_of(keyring), against=[other]).findings
+    assert (finding.kind, finding.message) == ("altered", "it is of another log")
