@@ -75,7 +75,8 @@ def parse_note(raw: str) -> Note:
             signature = b64decode(encoded, validate=True)
         except ValueError:
             signature = b""
-        if not line.startswith(_DASH) or not name or len(signature) < 5:
+        exact = b64encode(signature).decode() == encoded  # the last digit has bits that decode to nothing
+        if not line.startswith(_DASH) or not name or len(signature) < 5 or not exact:
             raise InputError("not a signed note: a malformed signature")
         signatures.append((name, signature[:4], signature[4:]))
     return Note(text + "\n", tuple(signatures))
