@@ -33,6 +33,9 @@ td.count { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 
+_ANSWERS = {"given": "agreed", "refused": "refused", "withdrawn": "took it back", "opted-out": "opted out"}
+
+
 @dataclass(frozen=True)
 class Section:
     """A dataset's part of the page: what it is for, its columns, and the first rows."""
@@ -75,7 +78,12 @@ Questions: {_contact(facts)}
 """
 
 
-def index_page(facts: dict[str, Any], sections: Iterable[Section], omissions: list[dict[str, Any]]) -> Iterator[bytes]:
+def index_page(
+    facts: dict[str, Any],
+    sections: Iterable[Section],
+    omissions: list[dict[str, Any]],
+    consent: Sequence[dict[str, Any]],
+) -> Iterator[bytes]:
     """Write the page, section by section; every value is escaped, and nothing is loaded."""
     name = facts["controller"]["name"]
     found = list(sections)
@@ -89,12 +97,26 @@ def index_page(facts: dict[str, Any], sections: Iterable[Section], omissions: li
     yield from _overview(found)
     for number, section in enumerate(found):
         yield from _section(number, section)
+    yield from _said(consent)
     if omissions:
         yield b"<h2>What was left out</h2>\n<ul>\n"
         for one in omissions:
             yield f"<li>{escape(one['dataset'])}: {escape(one['what'])} ({escape(one['why'])})</li>\n".encode()
         yield b"</ul>\n"
     yield f"<h2>Questions</h2>\n<p>Write to {escape(_contact(facts))}.</p>\n</body></html>\n".encode()
+
+
+def _said(consent: Sequence[dict[str, Any]]) -> Iterator[bytes]:
+    """List what the person agreed to and took back."""
+    if not consent:
+        return
+    yield b"<h2>What you agreed to, and refused</h2>\n<table><thead><tr>"
+    yield b'<th scope="col">Purpose</th><th scope="col">You</th><th scope="col">When</th></tr></thead><tbody>\n'
+    for event in consent:
+        until = f", until {_day(event['until'])}" if event.get("until") else ""
+        cells = (event["purpose"], _ANSWERS[event["status"]], _day(event["at"]) + until)
+        yield f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in cells)}</tr>\n".encode()
+    yield b"</tbody></table>\n"
 
 
 def _contact(facts: dict[str, Any]) -> str:
@@ -137,6 +159,8 @@ def _section(number: int, section: Section) -> Iterator[bytes]:
         yield f"<p>Passed on to: {escape(', '.join(section.about['recipients']))}.</p>\n".encode()
     if section.about["retention"]:
         yield f"<p>Kept for {escape(in_words(section.about['retention']['keep']))}.</p>\n".encode()
+    for column, rule in section.about["retention_of_columns"].items():
+        yield f"<p>{escape(column)} is kept for {escape(in_words(rule['keep']))}.</p>\n".encode()
     if not section.rows:
         searched = "1 file was" if section.files == 1 else f"{section.files:,} files were"
         yield f'<p class="none">{searched} searched, and nothing about you was found.</p>\n'.encode()

@@ -196,7 +196,7 @@ def _write(asked: ExportRequest, place: int, bundle: Bundle, output: str) -> Exp
     bundle.add_json("omissions.json", omissions)
     bundle.add("README.txt", [readme(facts, signed=asked.signer is not None).encode()])
     sections = (_section(policy, name, told[name]["files"], samples[name]) for name in asked.catalogue.order)
-    bundle.add("index.html", index_page(facts, sections, omissions))
+    bundle.add("index.html", index_page(facts, sections, omissions, events))
     digest = bundle.finish(facts, asked.signer)
     rows = sum(sample.rows for sample in samples.values())
     return Exported(output, reference, rows, sum(bool(s.rows) for s in samples.values()), len(omissions), digest)

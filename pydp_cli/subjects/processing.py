@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydp_cli.policy.model import Policy
+from pydp_cli.policy.rights import Retention
 
 RIGHTS = (
     "You may ask for correction or erasure of your data, for the restriction of its processing, and for your data in a "
@@ -34,13 +35,18 @@ def processing_of(policy: Policy, dataset: str) -> dict[str, Any]:
         "purposes": purposes,
         "categories": sorted({column.category for column in columns.values() if column.category}),
         "recipients": sorted({recipient for purpose in purposes for recipient in purpose["recipients"]}),
-        "retention": None
-        if retention is None
-        else {"keep": retention.keep, "clock": list(retention.clock), "then": retention.then},
+        "retention": None if retention is None else _kept(retention),
+        "retention_of_columns": {
+            name: _kept(column.retention) for name, column in columns.items() if column.retention is not None
+        },
         "derived_from": list(said.derived_from),
         "models": list(said.models),
         "security": _security(policy, dataset),
     }
+
+
+def _kept(said: Retention) -> dict[str, Any]:
+    return {"keep": said.keep, "clock": list(said.clock), "then": said.then}
 
 
 def _purpose(policy: Policy, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from typing import Any
 
 from pydp_cli.policy.model import Policy
 from pydp_cli.subjects.processing import controller_of, processing_of
@@ -30,8 +31,8 @@ def activities(policy: Policy) -> Iterator[tuple[str, ...]]:
     controller = controller_of(policy)
     for name in policy.datasets:
         said = processing_of(policy, name)
-        retention = said["retention"]
-        kept = NOT_SAID if retention is None else f"{retention['keep']} from {', '.join(retention['clock'])}"
+        rules = {"": said["retention"], **said["retention_of_columns"]}
+        kept = "; ".join(_kept(name, rule) for name, rule in rules.items() if rule is not None)
         for purpose in said["purposes"] or [{}]:
             yield tuple(
                 text or NOT_SAID
@@ -45,10 +46,14 @@ def activities(policy: Policy) -> Iterator[tuple[str, ...]]:
                     said["about"],
                     ", ".join(said["categories"]),
                     ", ".join(purpose.get("recipients", ())) or "none",
-                    kept if retention is not None else purpose.get("keep"),
+                    kept if said["retention"] is not None else "; ".join(filter(None, [purpose.get("keep"), kept])),
                     ", ".join(said["security"]),
                 )
             )
+
+
+def _kept(column: str, rule: dict[str, Any]) -> str:
+    return f"{column}{': ' if column else ''}{rule['keep']} from {', '.join(rule['clock'])}"
 
 
 def ropa_csv(policy: Policy) -> str:

@@ -19,6 +19,7 @@ from pydp_cli.errors import InputError, OutputError, Refused, TemporaryFailure, 
 from pydp_cli.subjects.bundle_verify import verify_bundle
 from pydp_cli.subjects.export import ExportRequest, export_people, export_person
 from pydp_cli.subjects.resolve import resolve
+from pydp_cli.subjects.ropa import ropa_csv
 from pydp_cli.subjects.subject import parse_subjects
 from pydp_cli.subjects.values import csv_rows, json_lines
 from tests.subjects.conftest import POLICY
@@ -106,6 +107,26 @@ def test_nobody_found_is_a_bundle_that_says_so(company):
     path, made = export(company, "customer_id=999")
     assert made.rows == 0
     assert verify_bundle(path).manifest["datasets"]["orders"]["searched"] == 1
+
+
+def test_how_long_a_column_is_kept_is_said(company):
+    said = "total: {anonymize: keep, retention: {clock: id, keep: P1Y6M, then: 'null'}}"
+    company.change_policy("      total: keep", f"      {said}")
+    path, _ = export(company)
+    with zipfile.ZipFile(path) as archive:
+        orders = json.loads(archive.read("processing.json"))[1]
+        page = archive.read("index.html").decode()
+    assert orders["retention_of_columns"] == {"total": {"clock": ["id"], "keep": "P1Y6M", "then": "null"}}
+    assert "total is kept for 1 year and 6 months." in page
+    assert "total: P1Y6M from id" in ropa_csv(company.catalogue().policy)
+
+
+def test_the_page_tells_what_the_person_agreed_to(company):
+    said = {"purpose": "<news>", "status": "withdrawn", "at": "2026-01-02T03:04:05.000000Z"}
+    path, _ = export(company, consent={0: [said]})
+    with zipfile.ZipFile(path) as archive:
+        page = archive.read("index.html").decode()
+    assert "<td>&lt;news&gt;</td><td>took it back</td><td>2 January 2026, 03:04 UTC</td>" in page
 
 
 def test_what_folders_say_of_rows_is_part_of_them(company):
