@@ -99,12 +99,12 @@ class Catalogue:
                 return []
             raise
 
-    def check_space(self, name: str) -> str:
+    def check_space(self, name: str, place: str) -> str:
         """Refuse an identifier that the policy does not know."""
         if name not in {key.space for key in self.keys}:
             known = sorted({key.space for key in self.keys if key.space in self.policy.identities})
             hint = f"one of: {', '.join(known)}" if known else "declare `identities:` and `identifiers:`"
-            raise UsageError(f'no dataset is searched by "{name}"', place="--subject", hint=hint)
+            raise UsageError(f'no dataset is searched by "{name}"', place=place, hint=hint)
         return name
 
 

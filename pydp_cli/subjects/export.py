@@ -212,6 +212,7 @@ class _Sample:
 
     rows: int = 0
     fields: dict[str, pa.Field] = field(default_factory=dict)
+    types: dict[str, dict[str, None]] = field(default_factory=dict)  # of each column: files may not agree
     first: list[tuple[str, ...]] = field(default_factory=list)
 
 
@@ -230,6 +231,7 @@ def _write_data(asked: ExportRequest, place: int, bundle: Bundle, name: str, lef
             sample.rows += batch.num_rows
             for column in batch.schema:
                 sample.fields.setdefault(column.name, column)
+                sample.types.setdefault(column.name, {})[type_name(column.type)] = None
             wanted = SHOWN_ROWS - len(sample.first)
             sample.first += islice(shown_rows(_with_columns(batch, sample.fields).slice(0, wanted)), wanted)
             size += batch.nbytes
@@ -247,7 +249,7 @@ def _write_data(asked: ExportRequest, place: int, bundle: Bundle, name: str, lef
     bundle.add(f"data/{name}.jsonl", lines())
     bundle.files[f"data/{name}.jsonl"]["rows"] = sample.rows
     bundle.add(f"data/{name}.csv", table(), rows=sample.rows)
-    bundle.add_json(f"data/{name}.schema.json", _schema(asked.catalogue.policy, name, sample.fields))
+    bundle.add_json(f"data/{name}.schema.json", _schema(asked.catalogue.policy, name, sample.types))
     return sample
 
 
@@ -303,15 +305,15 @@ def _with_columns(batch: pa.RecordBatch, fields: dict[str, pa.Field]) -> pa.Reco
     return pa.record_batch(columns, list(fields))
 
 
-def _schema(policy: Policy, name: str, fields: dict[str, pa.Field]) -> list[dict[str, Any]]:
+def _schema(policy: Policy, name: str, types: dict[str, dict[str, None]]) -> list[dict[str, Any]]:
     treated = policy.datasets[name].columns
     return [
         {
             "name": column,
-            "type": type_name(told.type),
+            "type": " or ".join(told),
             "category": treated[column].category if column in treated else None,
         }
-        for column, told in fields.items()
+        for column, told in types.items()
     ]
 
 

@@ -42,14 +42,19 @@ def read_subjects(path: Path, catalogue: Catalogue) -> list[Subject]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
-            heading = [catalogue.check_space(name.strip()) for name in next(rows, [])]
+            heading = [catalogue.check_space(name.strip(), f"{path}:1") for name in next(rows, [])]
             if not heading:
                 raise InputError("the file of people is empty", place=str(path))
             lines = [(rows.line_num, row) for row in rows if row]
     except FileNotFoundError:
         raise InputError("no such file", place=str(path)) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the file of people cannot be read ({type(error).__name__})", place=str(path)) from None
+    except csv.Error as error:
+        raise InputError(f"the file of people is no CSV file ({error})", place=f"{path}:{rows.line_num}") from None
+    except UnicodeDecodeError:
+        raise InputError("the file of people is not UTF-8", place=str(path)) from None
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise InputError(f"the file of people cannot be read ({reason})", place=str(path)) from None
     return _subjects_of_rows(catalogue, heading, lines, path)
 
 
@@ -78,7 +83,7 @@ def _subjects_of_rows(
 
 
 def _pair(catalogue: Catalogue, name: str, value: str, place: str) -> tuple[str, str]:
-    space = catalogue.check_space(name)
+    space = catalogue.check_space(name, place)
     compared = identity_value(value, catalogue.identity(space))
     if compared is None:
         raise _identifies_nobody(space, place)

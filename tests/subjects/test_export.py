@@ -129,6 +129,14 @@ def test_the_page_tells_what_the_person_agreed_to(company):
     assert "<td>&lt;news&gt;</td><td>took it back</td><td>2 January 2026, 03:04 UTC</td>" in page
 
 
+def test_the_schema_tells_the_types_of_all_files(company):
+    company.write("data/customers/c.parquet", pa.table({"id": ["1"], "email": ["anna@example.com"], "name": ["A"]}))
+    path, _ = export(company)
+    with zipfile.ZipFile(path) as archive:
+        types = {one["name"]: one["type"] for one in json.loads(archive.read("data/customers.schema.json"))}
+    assert types == {"id": "int64 or text", "email": "text", "name": "text"}
+
+
 def test_what_folders_say_of_rows_is_part_of_them(company):
     company.write("data/logs/customer_id=1/x.parquet", pa.table({"page": ["a", "b"]}))
     text = "  logs:\n    path: data/logs\n    identifiers: {customer_id: customer_id}\n    other_columns: keep\n"

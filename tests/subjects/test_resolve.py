@@ -432,3 +432,11 @@ def test_what_is_no_value_joins_nobody(company, ids):
     found = company.find("email=anna@example.com")
     assert [row for row in rows_of(found) if row[1] == "c.parquet"] == [("customers", "c.parquet", 1)]
     assert found.people[0].identities["customer_id"] == ("1",)
+
+
+@pytest.mark.parametrize(("content", "place"), [("customer_id;x\n1\n", ":1"), ('email\na@b.org\n"c\n', ":3")])
+def test_a_heading_and_a_quote_that_are_wrong_are_told_with_their_line(company, content, place):
+    path = company.write("people.csv", content)
+    with pytest.raises((InputError, UsageError)) as caught:
+        read_subjects(path, company.catalogue())
+    assert caught.value.place == f"{path}{place}"
