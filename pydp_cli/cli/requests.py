@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -76,7 +76,7 @@ def open_(
 
         space, value = parse_subjects(subject, catalogue_of(policy)).given[0]
         reference = reference_key(keyring, space).reference(value)
-    asked = RightsRequest("", kind, law, opt.day_of(received, "--received"), reference, note)
+    asked = RightsRequest("", kind, law, _received(received), reference, note)
     opened = open_request(policy.state_dir, asked, clock=utc_now, signer=rights.signer_if_any(keyring))
     if json:
         print_json(opened.as_json())
@@ -138,7 +138,7 @@ Example:
 )
 def extend(number: Number, *, policy: opt.PolicyFile = None, because: Because = None) -> None:
     """Take the extension that the law allows. The person must be told within the first deadline."""
-    from pydp_cli.cli.render import note
+    from pydp_cli.cli.render import note, warn
     from pydp_cli.keys.keyring import utc_now
     from pydp_cli.subjects.requests import all_requests, extend_request
 
@@ -146,7 +146,10 @@ def extend(number: Number, *, policy: opt.PolicyFile = None, because: Because = 
         raise UsageError("an extension needs a reason, which the person is told", hint="add --because TEXT")
     loaded = opt.find_and_load_policy(policy)
     extend_request(loaded.state_dir, number, because, clock=utc_now)
-    note(f"{number}: due {next(one.due for one in all_requests(loaded.state_dir) if one.number == number)}")
+    extended = next(one for one in all_requests(loaded.state_dir) if one.number == number)
+    if opt.day_of(None) > extended.deadlines.respond:
+        warn(f"the first deadline was {extended.deadlines.respond}: the law wants the person told of it by then")
+    note(f"{number}: due {extended.due}")
 
 
 @app.command(
@@ -188,6 +191,23 @@ def verify(*, access: Access) -> None:
     verify_events(policy, access, requests_folder(policy.state_dir), "the requests")
 
 
+def _received(text: str | None) -> date:
+    """Read the day on which a request arrived, as it is written: in UTC it may be the next, and the answer late."""
+    if text is None:
+        return opt.day_of(None)
+    opt.moment(text, "--received")
+    day = datetime.fromisoformat(text.replace("Z", "+00:00")).date()
+    if day > opt.day_of(None):
+        from pydp_cli.cli.render import warn
+
+        warn("the request is said to have arrived after today", "its deadlines are counted from that day")
+    return day
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"
+
+
 def _show(found: list[RightsRequest], today: date, *, json: bool) -> None:
     from pydp_cli.cli.render import print_json, print_table
 
@@ -199,7 +219,9 @@ def _show(found: list[RightsRequest], today: date, *, json: bool) -> None:
 
 def _row(one: RightsRequest, today: date) -> dict[str, Any]:
     left = one.days_left(today)
-    state = one.outcome or (f"overdue by {-left} days" if left < 0 else f"{left} days left")
+    state = one.outcome or (
+        f"overdue by {_days(-left)}" if left < 0 else f"{_days(left)} left" if left else "due today"
+    )
     return {
         "number": one.number,
         "kind": one.kind,

@@ -41,6 +41,8 @@ def deadlines_of(regime: str, kind: str, received: date) -> Deadlines:
     law = regimes()[regime]
     if kind not in law["kinds"]:
         raise UsageError(f'{regime} knows no right "{kind}"', hint=f"one of: {', '.join(law['kinds'])}")
+    if received.year >= date.max.year:
+        raise UsageError("no deadline can be counted from a day that late")
     said, moves = law["kinds"][kind], law["moves_off_weekends"]
     acknowledge = said.get("acknowledge_business_days")
     if "respond_business_days" in said:

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 
+import pytest
+
 POLICY = """version: 1
 keyring: ring
 controller: {name: "Acme | Co", dpo: dpo@acme.example, regimes: [eu-gdpr]}
@@ -58,6 +60,29 @@ def test_altered_requests_are_told(work):
     assert (done.code, done.out.startswith("altered")) == (3, True)
     done = work.pydp("requests", "due", "--as-of", "2026-12-01")
     assert (done.code, "`pydp requests verify` tells what is wrong" in done.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("received", "due"), [("2026-01-15T23:30:00-08:00", "2026-02-16"), ("2026-01-16T00:30:00+09:00", "2026-02-16")]
+)
+def test_a_request_arrives_on_the_day_that_is_written(work, received, due):
+    """Sunday, 15 February 2026, moves to the Monday; the 16th is one. In UTC each would be the other day."""
+    work.write("pydp.yml", POLICY)
+    work.pydp("requests", "open", "erasure", "--received", received)
+    (one,) = json.loads(work.pydp("requests", "list", "--json").out)
+    assert (one["received"], one["due"]) == (received[:10], due)
+
+
+def test_dates_that_cannot_be_are_told(work):
+    work.write("pydp.yml", POLICY)
+    done = work.pydp("requests", "open", "erasure", "--received", "9998-01-01")
+    assert (done.code, "after today" in done.err) == (0, True)
+    done = work.pydp("requests", "open", "erasure", "--received", "9999-12-01")
+    assert (done.code, "no deadline can be counted" in done.err) == (2, True)
+    work.pydp("requests", "open", "erasure", "--received", "2020-01-02")
+    assert "the first deadline was 2020-02-03" in work.pydp("requests", "extend", "R0002", "--because", "x").err
+    assert "due today" in work.pydp("requests", "due", "--as-of", "2020-04-02").out
+    assert "overdue by 1 day\n" in work.pydp("requests", "due", "--as-of", "2020-04-03").out
 
 
 def test_a_request_needs_a_law(work):
