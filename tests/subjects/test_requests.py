@@ -114,7 +114,7 @@ def test_altered_requests_are_not_believed(tmp_path):
     path.write_bytes(sound + b'{"details":{"ki')  # its writer died; that is no alteration
     assert len(all_requests(tmp_path)) == 2
     path.write_bytes(sound)
-    for altered in [b"", head.replace(b"3", b"2", 1), b"\xff"]:
+    for altered in [b"", head.replace(b"\n3\n", b"\n2\n"), b"\xff"]:
         (log / "head").write_bytes(altered)
         with pytest.raises(Refused, match="the requests were tampered with"):
             all_requests(tmp_path)
