@@ -28,6 +28,8 @@ def parse_subjects(texts: Iterable[str], catalogue: Catalogue) -> Subject:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise UsageError("write an identifier and its value", place="--subject", hint="as in --subject email=VALUE")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise UsageError("not UTF-8", place="--subject", hint="write it in a CSV file, and name that by --subjects")
         pairs.append(_pair(catalogue, name.strip(), value, "--subject"))
     if not pairs:
         raise UsageError("say whom it is about", hint="--subject ID=VALUE, or --subjects FILE")

@@ -1,3 +1,4 @@
+import os
 import random
 from decimal import Decimal
 
@@ -440,3 +441,8 @@ def test_a_heading_and_a_quote_that_are_wrong_are_told_with_their_line(company, 
     with pytest.raises((InputError, UsageError)) as caught:
         read_subjects(path, company.catalogue())
     assert caught.value.place == f"{path}{place}"
+
+
+def test_an_identifier_in_bytes_that_are_no_text_is_refused(company):
+    with pytest.raises(UsageError, match="not UTF-8"):
+        parse_subjects([os.fsdecode(b"email=x\xff@example.com")], company.catalogue())
