@@ -10,6 +10,7 @@ import typer
 from pydp_cli.cli import options as opt
 from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
+from pydp_cli.wording import counted
 
 app = typer.Typer(
     rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Check certificates of erasure."
@@ -72,6 +73,7 @@ def verify(
         totals = said["totals"]
         by = "a key that is trusted" if trusted is not None else "the key that it names"
         note(f"{file}: as it was signed on {said['made']}, by {by}")
-        note(f"{totals['deleted']:,} rows deleted in {totals['files']:,} files, {totals['held']:,} under a legal hold")
+        deleted = f"{counted(totals['deleted'], 'row')} deleted in {counted(totals['files'], 'file')}"
+        note(f"{deleted}, {totals['held']:,} under a legal hold")
     if said["verdict"] != "erased":
         raise Refused("the erasure that it tells of was not complete", place=str(file))

@@ -14,6 +14,7 @@ from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.cli.rights import Merge, Subjects, SubjectsFile
 from pydp_cli.errors import Refused, UsageError
+from pydp_cli.wording import counted
 
 if TYPE_CHECKING:
     from pydp_cli.keys.keyring import Keyring
@@ -311,9 +312,10 @@ class _Work:
             print_json(made.said)
         elif not self.quiet:
             cells = sum(totals["changed"].values())
-            note(f"{totals['deleted']:,} rows deleted and {cells:,} cells changed in {totals['files']:,} files")
+            changed = f"{counted(totals['deleted'], 'row')} deleted and {counted(cells, 'cell')} changed"
+            note(f"{changed} in {counted(totals['files'], 'file')}")
             if made.said["shredded"]:
-                note(f"{made.said['shredded']['keys']:,} keys of people destroyed")
+                note(f"destroyed {counted(made.said['shredded']['keys'], 'key')} of people")
             note(f"certificate: {places[-1]}")
         if totals["review"]:
             warn(f"{totals['review']:,} rows are to be looked at by hand")
@@ -425,14 +427,10 @@ def _by_space(subject: Subject) -> dict[str, list[str]]:
 def _row(told: dict[str, Any]) -> list[str]:
     because = f" ({told['because']})" if told["because"] else ""
     happens = [
-        *([f"delete {_rows(told['deleted'])}"] if told["deleted"] else []),
+        *([f"delete {counted(told['deleted'], 'row')}"] if told["deleted"] else []),
         *(f"change {count:,} {name}" for name, count in told["changed"].items()),
-        *([f"keep {_rows(told['kept'])}{because}"] if told["kept"] else []),
-        *([f"leave {_rows(told['review'])} to be looked at"] if told["review"] else []),
-        *(f"keep {_rows(count)} under hold {hold}" for hold, count in told["held"].items()),
+        *([f"keep {counted(told['kept'], 'row')}{because}"] if told["kept"] else []),
+        *([f"leave {counted(told['review'], 'row')} to be looked at"] if told["review"] else []),
+        *(f"keep {counted(count, 'row')} under hold {hold}" for hold, count in told["held"].items()),
     ]
     return [told["dataset"], told["path"], f"{told['found'] + told['mentions']:,}", "\n".join(happens) or "nothing"]
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

@@ -12,6 +12,7 @@ from pydp_cli.cli.access import Access, with_access
 from pydp_cli.cli.arrow import load_arrow
 from pydp_cli.cli.rights import Merge, Subjects, SubjectsFile
 from pydp_cli.errors import UsageError
+from pydp_cli.wording import counted
 
 if TYPE_CHECKING:
     from pydp_cli.keys.keyring import Keyring
@@ -105,8 +106,8 @@ def export_user(
     elif not quiet:
         for one in made:
             left_out = f", {one.omissions} left out (omissions.json)" if one.omissions else ""
-            counted = f"{one.rows:,} row{'s'[: one.rows != 1]} of {one.datasets:,} dataset{'s'[: one.datasets != 1]}"
-            note(f"{one.path}: {counted}{left_out}")
+            told = f"{counted(one.rows, 'row')} of {counted(one.datasets, 'dataset')}"
+            note(f"{one.path}: {told}{left_out}")
         if keyring is None:
             note("the bundle is not signed: unlock the keyring with --key-file or --passphrase-file to sign it")
 

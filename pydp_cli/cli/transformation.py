@@ -22,6 +22,7 @@ from pydp_cli.keys.keyring import Keyring, open_keyring
 from pydp_cli.pipeline.report import RunReport, warnings_of
 from pydp_cli.pipeline.survey import sample_files
 from pydp_cli.pipeline.transform_files import Request, Sample, transform_files
+from pydp_cli.wording import counted
 
 if TYPE_CHECKING:
     from pydp_cli.keys.unlock import Unlock
@@ -112,14 +113,14 @@ def _summarise(report: RunReport, *, verbose: bool) -> None:
     for file in report.files if verbose else ():
         counts, keys = file.counts, {use.key_id for plan in file.pipeline.plans for use in plan.keys}
         under = f", keys {', '.join(sorted(keys))}" if keys else ""
-        rows = f"{counts.rows_in:,} rows in, {counts.rows_out:,} out"
+        rows = f"{counted(counts.rows_in, 'row')} in, {counts.rows_out:,} out"
         note(f"{file.input} → {file.output}: dataset {file.pipeline.dataset}, {rows}{under}")
-    rows = f"{report.rows_in:,} rows in, {report.rows_out:,} out"
+    rows = f"{counted(report.rows_in, 'row')} in, {report.rows_out:,} out"
     aside = f", {report.rejected_rows:,} malformed set aside" if report.rejected_rows else ""
     reasons = sum((file.counts.dropped for file in report.files), Counter[str]())
     aside += "".join(f", {count:,} left out ({reason})" for reason, count in sorted(reasons.items()) if count)
     files = f"{len(report.files)} files, " if len(report.files) > 1 else ""
-    failed = f", {report.failed_cells:,} cells failed" if report.failed_cells else ""
+    failed = f", {counted(report.failed_cells, 'cell')} failed" if report.failed_cells else ""
     note(f"{files}{rows}{aside}{failed}, {report.seconds:.1f} s")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydp_cli.pipeline.counts import Counts
 from pydp_cli.pipeline.explain import explain
 from pydp_cli.pipeline.model import Pipeline
+from pydp_cli.wording import counted
 
 PSEUDONYMOUS = (
     "Pseudonymised, not anonymous (GDPR recital 26): with the keyring the values can be linked to people again. "
@@ -114,7 +115,9 @@ def warnings_of(report: RunReport) -> list[tuple[str, str]]:
         leak = f"the output tells which values are equal, and how often each occurs, of: {', '.join(equal)}"
         found.append((leak, "where values are few, or some frequent, they can be guessed; prefer `random` there"))
     if report.failed_cells:
-        found.append((f"{report.failed_cells:,} cells could not be decrypted", "the report counts them by column"))
+        found.append(
+            (f"{counted(report.failed_cells, 'cell')} could not be decrypted", "the report counts them by column")
+        )
     return found
 
 

@@ -22,6 +22,7 @@ from pydp_cli.keys.changes import destroy, disable
 from pydp_cli.keys.key_version import KeyVersion
 from pydp_cli.keys.keyring import Clock, Keyring, utc_now
 from pydp_cli.pipeline.key_scan import WHOLE, FileKeys, Policy, scan_paths, scan_policy, untold
+from pydp_cli.wording import counted
 
 PROVABLE = frozenset({"cell", "imported", "token", "file"})
 """Families of keys whose use shows in the data, or in what is noted with it. Of a pseudonym nothing shows."""
@@ -130,7 +131,7 @@ def prove_unused(used: Usage, key_id: bytes) -> str:
     version = of_key.version
     if of_key.cells:
         raise Refused(
-            f"{of_key.cells:,} cells in {of_key.files:,} files are still under {version.label}",
+            f"{counted(of_key.cells, 'cell')} in {counted(of_key.files, 'file')} are still under {version.label}",
             place=of_key.places[0],
             hint="`pydp rotate-keys --mode reencrypt` brings them under the new version",
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydp_cli.subjects.durations import in_words
 from pydp_cli.subjects.processing import RIGHTS
+from pydp_cli.wording import counted
 
 SHOWN_ROWS = 200
 TABLE_COLUMNS = 6
@@ -138,7 +139,7 @@ def _plain(category: str) -> str:
 def _overview(sections: Sequence[Section]) -> Iterator[bytes]:
     yield b'<table><thead><tr><th scope="col">Where</th><th scope="col">Found</th></tr></thead><tbody>\n'
     for number, section in enumerate(sections):
-        rows = "nothing" if not section.rows else f"{section.rows:,} row{'s'[: section.rows != 1]}"
+        rows = "nothing" if not section.rows else counted(section.rows, "row")
         link = f'<a href="#d{number}">{escape(section.title)}</a>'
         yield f'<tr><td>{link}</td><td class="count">{rows}</td></tr>\n'.encode()
     yield b"</tbody></table>\n"

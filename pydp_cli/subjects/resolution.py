@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydp_cli.errors import LimitReached, Refused
 from pydp_cli.subjects.file_matches import FileMatches
+from pydp_cli.wording import counted
 
 Verdict = Literal["found", "not found", "ambiguous", "limit"]
 MAX_IDENTITIES = 50
@@ -24,8 +25,8 @@ class Step:
 
     def __str__(self) -> str:
         given = ", ".join(f"{space} ({count:,})" for space, count in self.gave)
-        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        return f"{self.space} → {self.dataset}.{self.column}: {rows}" + (f", give {given}" if given else "")
+        reached = f"{self.space} → {self.dataset}.{self.column}: {counted(self.rows, 'row')}"
+        return reached + (f", give {given}" if given else "")
 
 
 @dataclass(frozen=True)

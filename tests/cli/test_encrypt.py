@@ -92,7 +92,7 @@ def test_failed_cells_are_kept_or_nulled_only_on_demand_and_counted(work):
     for how, left in (("keep", "AAAA"), ("null", "")):
         result = work.pydp("decrypt", "out.csv", "-o", "b.csv", "--on-error", how, "--force", "--report", "r", *KEYS)
         assert result.code == 0
-        assert "1 cells failed" in result.err
+        assert "1 cell failed" in result.err
         assert work.read("b.csv").splitlines()[2].split(",")[2] == left
         columns = json.loads(work.read("r"))["files"][0]["columns"]
         assert [column["column"] for column in columns if column.get("cells_failed")] == ["email"]

@@ -50,7 +50,7 @@ def test_a_person_is_erased_everywhere_and_nobody_else_is(shop):
     other = shop.path("data/customers/b.parquet").read_bytes()
     done = erase(shop, "--certificate", "anna.json", "--request", "R0001")
     assert (done.code, "anna" in done.out + done.err.replace("anna.json", "")) == (0, False)
-    assert "rows deleted and 1 cells changed in 4 files" in done.err
+    assert "rows deleted and 1 cell changed in 4 files" in done.err
     assert contents(shop) == GONE
     assert shop.path("data/customers/b.parquet").read_bytes() == other
     said = json.loads(shop.read("anna.json"))

@@ -57,7 +57,7 @@ def test_a_key_that_is_needed_is_not_destroyed(sealed):
     sealed.pydp("keys", "new-version", "cell", *KEY)
     before = sealed.path("ring").read_bytes()
     refused = sealed.pydp("keys", "destroy", old, *KEY)
-    assert (refused.code, "5 cells in 1 files are still under" in refused.err) == (3, True), refused.err
+    assert (refused.code, "5 cells in 1 file are still under" in refused.err) == (3, True), refused.err
     assert sealed.path("ring").read_bytes() == before
 
 
