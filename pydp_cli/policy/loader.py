@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydp_cli.errors import InputError, PolicyError, Problem
 from pydp_cli.policy.document import MAX_BYTES, Document, read_document
 from pydp_cli.policy.model import Policy
+from pydp_cli.policy.names import name_findings
 from pydp_cli.transforms.findings import Finding, validation_findings
 
 POLICY_NAME = "pydp.yml"
@@ -43,11 +44,14 @@ def parse_policy(raw: bytes, *, name: str = POLICY_NAME, base_dir: Path | None =
     data = document.data()
     if not isinstance(data, dict):
         raise PolicyError([Problem("a policy is a mapping, which begins with `version: 1`", place=f"{name}:1:1")])
+    datasets = data.get("datasets")
+    findings = name_findings(datasets) if isinstance(datasets, dict) else []
     try:
         policy = Policy.model_validate(data)
     except ValidationError as error:
-        findings = validation_findings(error, Policy, data, "the policy")
-        raise PolicyError(located(findings, document)) from None
+        findings += validation_findings(error, Policy, data, "the policy")
+    if findings:
+        raise PolicyError(located(findings, document))
     return policy.located(base_dir if base_dir is not None else Path(), document)
 
 

@@ -27,7 +27,6 @@ from pydp_cli.policy.column_types import ColumnType
 from pydp_cli.policy.condition_syntax import ConditionError, parse_condition
 from pydp_cli.policy.document import Document
 from pydp_cli.policy.encryption import EncryptSpec, encryption_from
-from pydp_cli.policy.names import name_findings
 from pydp_cli.policy.part import Names, PolicyModel
 from pydp_cli.policy.rights import Controller, Erase, Hold, NotPersonal, Purpose, Retention, Rotation
 from pydp_cli.policy.statistics import Statistics
@@ -288,12 +287,6 @@ class Policy(PolicyModel):
     _base_dir: Path = PrivateAttr(default_factory=Path)
     _document: Document | None = PrivateAttr(default=None)
     _sources: list[tuple[str, str, str, str]] | None = PrivateAttr(default=None)
-
-    @field_validator("datasets")
-    @classmethod
-    def _dataset_names(cls, datasets: dict[str, DatasetPolicy]) -> dict[str, DatasetPolicy]:
-        raise_in_validator(name_findings(datasets))
-        return datasets
 
     @property
     def base_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""The names that a policy may give its datasets: those that are file names everywhere."""
+"""The names that a policy file may give its datasets: those that are file names everywhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def name_findings(names: Iterable[str]) -> list[Finding]:
     another name.
     """
     return [
-        Finding((name,), "a dataset cannot have this name", "letters, digits, `_`, `-` and spaces, 100 bytes at most")
+        Finding(
+            ("datasets", name),
+            "a dataset cannot have this name",
+            "letters, digits, `_`, `-` and spaces, 100 bytes at most",
+            at_key=True,
+        )
         for name in names
         if not _NAME.fullmatch(name) or len(name.encode()) > MOST_BYTES
     ]
