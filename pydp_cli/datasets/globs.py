@@ -1,15 +1,16 @@
 """Find data files under a folder or glob, in a fixed order, safe against symbolic links that go in circles."""
 
 # Paths are strings here, as users wrote them: pathlib would normalise `./` and trailing slashes away.
-# ruff: noqa: PTH112, PTH113, PTH116, PTH118
+# ruff: noqa: PTH116, PTH118
 
 from __future__ import annotations
 
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from pydp_cli.datasets.presence import is_file, is_folder
 from pydp_cli.errors import InputError
 
 _MAGIC = re.compile(r"[*?[]")
@@ -36,7 +37,7 @@ def walk_files(directory: str) -> list[str]:
         os.path.relpath(_join(folder, entry.name), directory)
         for folder in _walk_folders(directory)
         for entry in _scan(folder)
-        if is_data_name(entry.name) and os.path.isfile(_join(folder, entry.name))
+        if is_data_name(entry.name) and _is(is_file, _join(folder, entry.name))
     )
 
 
@@ -48,7 +49,7 @@ def expand_glob(pattern: str) -> list[tuple[str, str]]:
     if first == 1 and parts[0] == "":
         root = "/"
     paths = set(_match(root, [part for part in parts[first:] if part]))
-    return sorted((path, os.path.relpath(path, root or ".")) for path in paths if os.path.isfile(path))
+    return sorted((path, os.path.relpath(path, root or ".")) for path in paths if _is(is_file, path))
 
 
 def _match(folder: str, parts: list[str]) -> Iterator[str]:
@@ -70,7 +71,7 @@ def _match(folder: str, parts: list[str]) -> Iterator[str]:
         path = _join(folder, name)
         if not rest:
             yield path
-        elif os.path.isdir(path):
+        elif _is(is_folder, path):
             yield from _match(path, rest)
 
 
@@ -86,7 +87,7 @@ def _walk_folders(folder: str) -> Iterator[str]:
         seen.add((here.st_dev, here.st_ino))
         yield current
         below = [
-            entry for entry in _scan(current) if is_data_name(entry.name) and os.path.isdir(_join(current, entry.name))
+            entry for entry in _scan(current) if is_data_name(entry.name) and _is(is_folder, _join(current, entry.name))
         ]
         below.sort(key=lambda entry: entry.name, reverse=True)
         # Links wait until all real folders are seen, so that a link to one of them does not take its place.
@@ -102,6 +103,13 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
         return []
     except OSError as error:
         raise InputError(f"cannot be listed ({(error.strerror or 'error').lower()})", place=folder) from error
+
+
+def _is(kind: Callable[[str], bool], path: str) -> bool:
+    try:
+        return kind(path)
+    except OSError as error:
+        raise InputError(f"cannot be read ({(error.strerror or 'error').lower()})", place=path) from error
 
 
 def _join(folder: str, name: str) -> str:

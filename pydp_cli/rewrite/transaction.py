@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from pydp_cli.datasets.attributes import copy_attributes
+from pydp_cli.datasets.presence import is_there
 from pydp_cli.datasets.staging_files import StagedFile, output_error
 from pydp_cli.errors import InputError, TemporaryFailure, UsageError
 from pydp_cli.rewrite.fingerprint import Fingerprint, digest_of
@@ -241,7 +242,7 @@ def undo(journal: Journal) -> None:
     for path in planned:
         temp = staged_path(path, transaction)
         try:
-            if os.path.lexists(temp):  # where nothing can be written, not even what is not there can be removed
+            if is_there(temp):  # where nothing can be written, not even what is not there can be removed
                 os.unlink(temp)  # noqa: PTH108
         except FileNotFoundError:
             pass
@@ -266,7 +267,7 @@ def _contents(journal: Journal) -> tuple[str, dict[str, Fingerprint], dict[str, 
 def _replace(path: str, change: Record, planned: Fingerprint, transaction: str, staged: Fingerprint | None) -> bool:
     """Swap one file in; False where somebody changed it meanwhile."""
     temp = staged_path(path, transaction)
-    if not os.path.lexists(temp):  # swapped before the interruption, or left alone then
+    if not is_there(temp):  # swapped before the interruption, or left alone then
         return bool(digest_of(path) == change["sha256"])
     is_sound = (staged is not None and staged.still_holds(temp)) or digest_of(temp) == change["sha256"]
     if not planned.still_holds(path) or not is_sound:
@@ -278,7 +279,7 @@ def _replace(path: str, change: Record, planned: Fingerprint, transaction: str, 
 
 def _delete(path: str, planned: Fingerprint) -> bool:
     """Delete one file; False where somebody changed it meanwhile."""
-    if not os.path.lexists(path):
+    if not is_there(path):
         return True
     if not planned.still_holds(path):
         return False

@@ -239,7 +239,7 @@ def _without_unread(items: list[Item], unread: list[FileKeys], rotation: Rotatio
     known = {scope for item in items for scope in item.scopes}
     held: dict[Scope, str] = {}
     for file in unread:
-        if os.path.lexists(file.path):
+        if not _is_missing(file.path):
             held |= dict.fromkeys(scopes_of_unread(file, rotation.policy, known), file.path)
     moving = []
     for unit in units(items):
@@ -250,6 +250,15 @@ def _without_unread(items: list[Item], unread: list[FileKeys], rotation: Rotatio
         else:
             moving += unit
     return moving
+
+
+def _is_missing(path: str) -> bool:
+    """Tell whether it is certain that nothing is there; where the system does not say, something may be."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
 
 
 def _cell_file(item: Item, rotation: Rotation) -> CellFile:

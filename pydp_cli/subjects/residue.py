@@ -24,6 +24,7 @@ from pydp_cli.datasets.compression import compression_of, open_decompressed
 from pydp_cli.datasets.edits import NO_ROWS
 from pydp_cli.datasets.formats import format_of_name, open_source
 from pydp_cli.datasets.locations import InputFile
+from pydp_cli.datasets.presence import is_file
 from pydp_cli.errors import InputError, PydpError
 from pydp_cli.pipeline.physical import densify
 from pydp_cli.policy.rights_checks import LEFT_BY_PROGRAMS, root_of
@@ -68,6 +69,7 @@ class _Scan:
         self.policy = catalogue.policy
         self.sought = Sought(catalogue, people)
         self.needles = self.sought.needles
+        self.unlisted: list[str] = []
 
     def run(self) -> Iterator[Residue]:
         files = [(name, file) for name in self.policy.datasets for file in self._files(name)]
@@ -77,8 +79,15 @@ class _Scan:
         claimed = {os.path.realpath(file.path) for _, file in files}
         for path in self._others(claimed):
             yield from self._named(path, "")
-            if os.path.isfile(path):  # noqa: PTH113 - an empty folder has only a name
+            try:
+                has_content = is_file(path)  # an empty folder has only a name
+            except OSError:
+                yield Residue(self._shown(path), "a file that no dataset claims cannot be read", certain=False)
+                continue
+            if has_content:
                 yield from self._other(path)
+        for folder in self.unlisted:
+            yield Residue(self._shown(folder), "the folder cannot be listed", certain=False)
 
     def _in_file(self, name: str, file: InputFile) -> list[Residue]:
         return [*self._named(file.path, name), *self._parquet(file.path, name), *self._prose(file, name)]
@@ -99,10 +108,26 @@ class _Scan:
                 continue
             root = os.path.realpath(os.path.join(base, root_of(dataset.path, self.policy)))  # noqa: PTH118
             deep = not f"{base}/".startswith(f"{root.rstrip('/')}/")  # what is above the policy is not its own
-            yield from _walk(root, seen, deep=deep, without=state)
+            yield from self._walk(root, seen, deep=deep, without=state)
         for folder in sorted({os.path.dirname(path) for path in claimed}):  # noqa: PTH120 - where links lead to
-            yield from _walk(folder, seen, deep=False, without=state)
-        yield from _walk(os.path.join(state, "quarantine"), seen, deep=True, without="")  # noqa: PTH118
+            yield from self._walk(folder, seen, deep=False, without=state)
+        yield from self._walk(os.path.join(state, "quarantine"), seen, deep=True, without="")  # noqa: PTH118
+
+    def _walk(self, root: str, seen: set[str], *, deep: bool, without: str) -> Iterator[str]:
+        for folder, folders, names in os.walk(root, onerror=self._note_unlisted):
+            if not folders and not names:
+                yield folder
+            folders[:] = sorted(one for one in folders if os.path.realpath(os.path.join(folder, one)) != without)  # noqa: PTH118
+            folders[:] = folders if deep else []
+            for name in sorted(names):
+                path = os.path.join(folder, name)  # noqa: PTH118
+                if os.path.realpath(path) not in seen:
+                    seen.add(os.path.realpath(path))
+                    yield path
+
+    def _note_unlisted(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # it went meanwhile, or never was
+            self.unlisted.append(str(error.filename))
 
     def _named(self, path: str, dataset: str) -> Iterator[Residue]:
         """Look at the names of a file and its folders; `key=value` folders are looked at by their values."""
@@ -207,16 +232,3 @@ class _Scan:
     def _shown(self, path: str) -> str:
         """Name a file relative to the policy, with `…` for the identifiers in its name and those of its folders."""
         return os.path.join(*self.sought.masked(Path(os.path.relpath(path, self.policy.base_dir)).parts))  # noqa: PTH118
-
-
-def _walk(root: str, seen: set[str], *, deep: bool, without: str) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        if not folders and not names:
-            yield folder
-        folders[:] = sorted(one for one in folders if os.path.realpath(os.path.join(folder, one)) != without)  # noqa: PTH118
-        folders[:] = folders if deep else []
-        for name in sorted(names):
-            path = os.path.join(folder, name)  # noqa: PTH118
-            if os.path.realpath(path) not in seen and os.path.isfile(path):  # noqa: PTH113
-                seen.add(os.path.realpath(path))
-                yield path

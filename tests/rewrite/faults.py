@@ -1,7 +1,7 @@
 """Make every system call of a change fail in turn, or kill the process at it, and count what is left.
 
-The calls are those of `os` that change or sync files. A run happens in a forked child, whose n-th such call raises or
-ends the process.
+The calls are those of `os` that change or sync files, or tell what is there. A run happens in a forked child, whose
+n-th such call raises or ends the process.
 """
 
 import errno
@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-CALLS = ("open", "write", "fsync", "replace", "rename", "unlink", "truncate", "fchmod")
+CALLS = ("open", "write", "fsync", "replace", "rename", "unlink", "truncate", "fchmod", "stat", "lstat")
 
 
 class Injector:

@@ -1,6 +1,7 @@
 """What is left of a person beside the rows is found, each kind planted by itself, and never shown."""
 
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -37,6 +38,23 @@ def scan(company, *, changed=(), held=None, certain=True, whole=False, who=("cus
 
 def test_nothing_is_found_where_nothing_is(company):
     assert scan(company) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_named(company, monkeypatch):
+    (company.folder / "data/customers/old").mkdir()
+    real = os.scandir
+
+    def scandir(folder="."):
+        if str(folder).endswith("old"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    catalogue = company.catalogue()
+    found = scan_residue(catalogue, [parse_subjects([f"email={ZOE}"], catalogue)], HeldRows())
+    assert [(one.path, one.what, one.certain) for one in found] == [
+        ("data/customers/old", "the folder cannot be listed", False)
+    ]
 
 
 def test_a_value_of_the_rows_is_not_residue(company):
